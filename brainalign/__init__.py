@@ -1,0 +1,28 @@
+"""Encoding models that compare what happens in brains with what happens in neural networks."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Activations": "brainalign.arrays",
+    "Recording": "brainalign.arrays",
+    "Responses": "brainalign.arrays",
+    "DATASETS": "brainalign.data",
+    "EXTRACTORS": "brainalign.extract",
+    "METRICS": "brainalign.encode.metrics",
+    "RidgeCV": "brainalign.encode.ridge",
+    "cross_validate": "brainalign.encode.score",
+    "delay": "brainalign.align.delays",
+    "read_experiment": "brainalign.config",
+    "to_samples": "brainalign.align.samples",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name):
+    """Import a public name when it is first used, so that `import brainalign` costs nothing."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'brainalign' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

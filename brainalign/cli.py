@@ -1,0 +1,274 @@
+"""The command line: demo | init | check | plan | run | status | report | fetch | info.
+
+Results go to standard output, progress and problems to standard error. Exit status: 0 done; 1 something failed and the
+message says what; 2 the command or its configuration is wrong; 75 stopped early by SIGUSR1 or SIGUSR2, run again; 130
+interrupted; 143 terminated.
+"""
+
+import logging
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brainalign.errors import BadConfig, BrainalignError, UnknownName
+from brainalign.jobs.signals import TEMPORARY_FAILURE, Terminated, handled
+
+app = typer.Typer(
+    name="brainalign",
+    help="Encoding models that compare brains with neural networks.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXPERIMENT = Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (.toml); `init` writes one.")]
+OVERRIDES = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="More settings, as after --set.")]
+SET = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change settings of the file.")]
+DATA_DIR = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="BRAINALIGN_DATA", help="The folder that holds one folder per data set."),
+]
+OUT = Annotated[Path | None, typer.Option("--out", help="Results folder; default results/<name>.")]
+OVERWRITE = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the tables of another configuration; its finished cells stay.")
+]
+VERBOSE = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error.")]
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    level = logging.DEBUG if verbose else logging.INFO
+    package = logging.getLogger("brainalign")
+    package.setLevel(level)
+    if not package.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        package.addHandler(handler)
+        package.propagate = False
+
+
+def _read(file: Path, settings: list[str] | None, more: list[str] | None):
+    from brainalign.config import read_experiment
+
+    return read_experiment(file, (*(settings or ()), *(more or ())))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results/demo"),
+    verbose: VERBOSE = False,
+) -> None:
+    """Run the main job on the embedded story and its simulated listeners."""
+    from brainalign.pipeline import packaged_analysis
+
+    _run(packaged_analysis("demo"), settings=None, more=None, data_dir=None, out=out, overwrite=True, verbose=verbose)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")] = Path("experiment.toml"),
+    like: Annotated[
+        str, typer.Option("--like", help="Packaged analysis to start from, e.g. brennan2016_layers.")
+    ] = "demo",
+) -> None:
+    """Write an experiment file with every default spelt out and explained."""
+    from brainalign.config import describe, read_experiment, render
+    from brainalign.files import write_file
+    from brainalign.pipeline import packaged_analysis
+
+    if file.exists():
+        raise BrainalignError(f"{file} exists; give another name")
+    experiment = read_experiment(packaged_analysis(like))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(file, render(experiment.table(), describe(experiment)))
+    print(f"{file}: edit it, then `brainalign check {file}` and `brainalign run {file}`")
+
+
+@app.command()
+def check(
+    file: EXPERIMENT,
+    more: OVERRIDES = None,
+    settings: SET = None,
+    data_dir: DATA_DIR = None,
+    verbose: VERBOSE = False,
+) -> None:
+    """Find every bad input before any work."""
+    from brainalign import pipeline
+
+    _log_to_stderr(verbose)
+    experiment = _read(file, settings, more)
+    problems = pipeline.find_problems(experiment, data_dir)
+    if problems:
+        raise BadConfig(problems, str(file))
+    print(f"{file}: ready to run")
+
+
+@app.command()
+def plan(
+    file: EXPERIMENT,
+    more: OVERRIDES = None,
+    settings: SET = None,
+    data_dir: DATA_DIR = None,
+    out: OUT = None,
+    verbose: VERBOSE = False,
+) -> None:
+    """Print what a run would compute: cells, sizes, memory, disk, and what is stored already."""
+    from brainalign import pipeline
+    from brainalign.jobs.store import Store
+
+    _log_to_stderr(verbose)
+    experiment = _read(file, settings, more)
+    folder = out or Path("results") / experiment.name
+    prepared = pipeline.prepare(experiment, data_dir)
+    cells = pipeline.describe_plan(prepared, Store(folder / "cells").has)
+    print(cells.to_string(index=False))
+    todo = cells[cells["stored"] == "no"]
+    memory = todo["memory_mb"].max() if len(todo) else 0
+    print(f"{len(cells)} cells, {len(cells) - len(todo)} of them stored in {folder}")
+    print(
+        f"to do: {len(todo)} cells, {todo['disk_mb'].sum():.1f} MB on disk, arrays of at most {memory:.0f} MB in memory"
+    )
+
+
+@app.command()
+def run(
+    file: EXPERIMENT,
+    more: OVERRIDES = None,
+    settings: SET = None,
+    data_dir: DATA_DIR = None,
+    out: OUT = None,
+    overwrite: OVERWRITE = False,
+    verbose: VERBOSE = False,
+) -> None:
+    """Run an experiment: extract, align, fit, score, report. A rerun does only what is missing."""
+    _run(file, settings=settings, more=more, data_dir=data_dir, out=out, overwrite=overwrite, verbose=verbose)
+
+
+def _run(file, *, settings, more, data_dir, out, overwrite, verbose) -> None:
+    from brainalign import report
+    from brainalign.pipeline import find_problems
+    from brainalign.results import run_experiment
+
+    _log_to_stderr(verbose)
+    experiment = _read(file, settings, more)
+    problems = find_problems(experiment, data_dir)
+    if problems:
+        raise BadConfig(problems, str(file))
+    folder = out or Path("results") / experiment.name
+    with handled() as stop, _progress() as on_progress:
+        outcome = run_experiment(
+            experiment, folder, data_dir=data_dir, overwrite=overwrite, stop=stop, on_progress=on_progress
+        )
+    if outcome.stopped_by:
+        raise typer.Exit(TEMPORARY_FAILURE)
+    if outcome.failed:
+        names = ", ".join(cell.name for cell, _ in outcome.failed)
+        raise BrainalignError(f"{len(outcome.failed)} cells failed: {names}; run again to redo only these")
+    page = report.write(folder)
+    print(report.best_of(folder))
+    print(f"\nreport: {page}")
+
+
+def _progress():
+    """Show a bar on a terminal, a log line per cell off it."""
+    log = logging.getLogger("brainalign.progress")
+
+    @contextmanager
+    def lines():
+        yield lambda n_done, n_cells, name: log.info("%d/%d %s", n_done, n_cells, name)
+
+    @contextmanager
+    def bar():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task("", total=None)
+            yield lambda n_done, n_cells, name: progress.update(task, completed=n_done, total=n_cells, description=name)
+
+    return bar() if sys.stderr.isatty() else lines()
+
+
+@app.command()
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A results folder.")],
+    data_dir: DATA_DIR = None,
+) -> None:
+    """Say which cells of a results folder are finished, missing, damaged or stale (exit status 1 unless finished)."""
+    from brainalign.results import cell_states
+
+    states = cell_states(folder, data_dir=data_dir)
+    print(states.to_string(index=False))
+    counts = states["state"].value_counts()
+    print(", ".join(f"{n} {state}" for state, n in counts.items()))
+    if set(states["state"]) != {"finished"}:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A results folder.")]) -> None:
+    """Write report.html again from the tables of a results folder."""
+    from brainalign import report
+
+    _log_to_stderr(False)
+    print(f"report: {report.write(folder)}")
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set, or a model of the HuggingFace hub.")],
+    data_dir: DATA_DIR = None,
+    revision: Annotated[str, typer.Option(help="Commit of a hub model.")] = "",
+    verbose: VERBOSE = False,
+) -> None:
+    """Download a data set, or a model, and check every file. The only command that uses the network."""
+    from brainalign.data._manifest import manifest_names
+
+    _log_to_stderr(verbose)
+    if name in manifest_names():
+        from brainalign.data._fetch import fetch as fetch_data
+
+        if data_dir is None:
+            raise BrainalignError(
+                "say where to put the data: --data-dir DIR, or the environment variable BRAINALIGN_DATA"
+            )
+        fetch_data(name, data_dir)
+        print(f"{data_dir / name}: complete, all hashes agree")
+    else:
+        from brainalign.extract.text import fetch_model
+
+        print(fetch_model(name, revision=revision))
+
+
+@app.command()
+def info(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A data set; without it, list everything.")
+    ] = None,
+) -> None:
+    """Describe a data set (citation, licence, facts), or list data sets, extractors, analyses and models."""
+    from brainalign.results import describe_data_set, list_everything
+
+    print(describe_data_set(name) if name else list_everything())
+
+
+def main() -> None:
+    """Run the command line and turn errors into a message and an exit status."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1" if "fetch" not in sys.argv[1:2] else "0")
+    try:
+        app()
+    except BrainalignError as error:
+        print(f"brainalign: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, BadConfig | UnknownName) else 1)
+    except Terminated:
+        print("brainalign: terminated; finished cells are kept, run again to continue", file=sys.stderr)
+        sys.exit(143)
+
+
+if __name__ == "__main__":
+    main()

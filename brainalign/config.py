@@ -1,0 +1,370 @@
+"""An experiment file, read and checked: typed, frozen, every problem listed at once with the nearest known key."""
+
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from brainalign.data import DATASETS
+from brainalign.encode.metrics import METRICS
+from brainalign.errors import BadConfig, MissingData, UnknownName, did_you_mean
+from brainalign.extract import EXTRACTORS
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+CEILINGS = Literal["split_half", "leave_one_subject_out", "published"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Align(_Part):
+    """How activations come to the recording's clock."""
+
+    to: Literal["samples", "events"] = Field("samples", description="samples: TR bins; events: one sample per event")
+    bin: Literal["sum", "mean"] = Field("sum", description="of the events in a TR")
+    delays: tuple[int, ...] = Field((0,), description="in samples; positive: the past stimulus explains the present")
+
+    @field_validator("delays")
+    @classmethod
+    def _distinct(cls, delays):
+        if not delays or len(set(delays)) != len(delays):
+            raise ValueError("needs at least one delay, and none twice")
+        return delays
+
+
+class Alphas(_Part):
+    """A logarithmic grid of ridge penalties."""
+
+    low: float = Field(1e-1, gt=0, description="smallest penalty on the sum of squares")
+    high: float = Field(1e8, gt=0, description="largest penalty")
+    n: int = Field(19, ge=1, description="number of penalties, evenly spaced in the logarithm")
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.high < self.low:
+            raise ValueError(f"high ({self.high:g}) is below low ({self.low:g})")
+        return self
+
+    def values(self) -> np.ndarray:
+        """Penalties, shape (n,)."""
+        return np.geomspace(self.low, self.high, self.n) if self.n > 1 else np.array([self.low])
+
+
+class Splits(_Part):
+    """How samples are divided: never shuffled, never across what must not be split."""
+
+    kind: Literal["blocks", "groups"] = Field("blocks", description="blocks: contiguous; groups: whole runs or stimuli")
+    n: int = Field(5, ge=2, description="number of folds (kind = blocks)")
+    gap: int = Field(0, ge=0, description="samples left out on both sides of a test block (kind = blocks)")
+    by: Literal["run", "stimulus"] = Field("run", description="what is left out (kind = groups)")
+
+
+class Encode(_Part):
+    """The encoding model and how it is scored."""
+
+    estimator: Literal["ridge"] = Field("ridge", description="ridge regression, one penalty per target")
+    alphas: Alphas = Alphas()
+    outer: Splits = Splits()
+    inner: Splits = Splits(n=4)
+    scale: bool = Field(True, description="divide features by their standard deviation in the training fold")
+    metric: Literal[tuple(METRICS)] = Field("pearson", description="reported first; all metrics are in scores.tsv")
+    controls: str = Field(
+        "", description="feature space that every other one is also fitted together with; '' for none"
+    )
+
+
+class Report(_Part):
+    """What the report adds."""
+
+    ceilings: tuple[CEILINGS, ...] = Field((), description="split_half (group mean), leave_one_subject_out, published")
+
+
+class _Frame(_Part):
+    name: str = Field(pattern=NAME)
+    seed: int = Field(0, ge=0)
+    align: Align = Align()
+    encode: Encode = Encode()
+    report: Report = Report()
+
+
+class DataChoice(_Part):
+    """A data set by name with its own settings."""
+
+    set: str
+    config: BaseModel
+
+
+class FeatureSpace(_Part):
+    """An extractor by name with its own settings."""
+
+    extractor: str
+    config: BaseModel
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Weights to extract with; a family without weights has the one variant ''."""
+        return getattr(self.config, "weights", ("",))
+
+
+class Experiment(_Frame):
+    """Everything that decides the numbers of a run.
+
+    Read one with `read_experiment`; `key` is the same for files that differ only in comments, order or spelt-out
+    defaults.
+    """
+
+    data: DataChoice
+    features: dict[str, FeatureSpace]
+
+    def table(self) -> dict[str, Any]:
+        """Give the experiment as nested plain values, all defaults spelt out, in the order of an experiment file."""
+        frame = self.model_dump(mode="json", include={"align", "encode", "report"})
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "data": {"set": self.data.set, **self.data.config.model_dump(mode="json")},
+            "features": {
+                name: {"extractor": space.extractor, **space.config.model_dump(mode="json")}
+                for name, space in self.features.items()
+            },
+            **frame,
+        }
+
+    @property
+    def key(self) -> str:
+        """Sha256 of the resolved settings."""
+        return hashlib.sha256(json.dumps(self.table(), sort_keys=True).encode()).hexdigest()
+
+
+def read_experiment(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
+    """Read an experiment file and apply `KEY=VALUE` overrides.
+
+    Parameters
+    ----------
+    path : Path
+        A TOML file. Values that begin with `./`, `../` or `~` are paths relative to it.
+    overrides : tuple of str
+        `encode.outer.n=10`: a dotted key and a TOML value; what is not TOML is taken as text. Paths are relative to the
+        working directory.
+
+    Raises
+    ------
+    BadConfig
+        Lists every problem with its key.
+    MissingData
+        The file is absent.
+    """
+    path = Path(path)
+    table = _absolute(_read_toml(path), path.parent)
+    problems: list[str] = []
+    for override in overrides:
+        _apply(table, override, problems)
+    source = str(path) if not overrides else f"{path} with --set {' '.join(overrides)}"
+    if problems:
+        raise BadConfig(problems, source)
+    return parse_experiment(table, source)
+
+
+def parse_experiment(table: dict[str, Any], source: str = "experiment") -> Experiment:
+    """Check a nested table of settings; see `read_experiment`."""
+    problems: list[str] = []
+    table = dict(table)
+    data, features = table.pop("data", None), table.pop("features", None)
+    choice = _plugin(data, "set", DATASETS, "data", problems)
+    spaces = {}
+    if not isinstance(features, dict) or not features:
+        problems.append("features: expected at least one table [features.<name>]")
+        features = {}
+    for name, settings in features.items():
+        where = f"features.{name}"
+        if not _is_label(name):
+            problems.append(f"{where}: names are letters, digits, '_' and '-'")
+        spaces[name] = _plugin(settings, "extractor", EXTRACTORS, where, problems)
+    frame = _validate(_Frame, table, "", problems, also_known=("data", "features"))
+    if frame is not None and frame.encode.controls and frame.encode.controls not in features:
+        hint = did_you_mean(frame.encode.controls, features)
+        problems.append(
+            f"encode.controls: no feature space {frame.encode.controls!r}{hint}; there are {list(features)}"
+        )
+    if problems:
+        raise BadConfig(problems, source)
+    return Experiment(
+        **{name: getattr(frame, name) for name in _Frame.model_fields},
+        data=DataChoice(set=choice[0], config=choice[1]),
+        features={name: FeatureSpace(extractor=e, config=c) for name, (e, c) in spaces.items()},
+    )
+
+
+def render(table: dict[str, Any], comments: dict[str, str] | None = None) -> str:
+    """Write nested settings as TOML that reads back equal; `comments` maps dotted keys to a remark."""
+    lines: list[str] = []
+    _render_table(table, (), lines, comments or {})
+    return "\n".join(lines).strip() + "\n"
+
+
+def describe(experiment: Experiment) -> dict[str, str]:
+    """Dotted key -> description of every setting that has one, for the comments of `brainalign init`."""
+    described: dict[str, str] = {}
+    _describe(_Frame, (), described)
+    _describe(type(experiment.data.config), ("data",), described)
+    for name, space in experiment.features.items():
+        _describe(type(space.config), ("features", name), described)
+    return described
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        raise MissingData(f"{path} is a folder; give an experiment file (.toml)")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else [])
+        raise MissingData(f"{path}: no such experiment file{near}") from None
+    except UnicodeDecodeError as error:
+        raise BadConfig([f"not UTF-8 at byte {error.start}; save the file as UTF-8"], str(path)) from None
+    if path.suffix.lower() in {".yaml", ".yml"}:
+        raise BadConfig(["experiment files are TOML; `brainalign init` writes one"], str(path))
+    if not text.strip():
+        raise BadConfig(["the file is empty; `brainalign init` writes one with every default"], str(path))
+    try:
+        return tomllib.loads(text.replace("\r\n", "\n"))
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfig([f"not TOML: {error}"], str(path)) from None
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    """Make text that is spelt as a relative path absolute."""
+    if isinstance(value, dict):
+        return {key: _absolute(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_absolute(item, folder) for item in value]
+    if isinstance(value, str) and value.startswith(("./", "../", "~")):
+        return str((folder / Path(value).expanduser()).resolve())
+    return value
+
+
+def _apply(table: dict[str, Any], override: str, problems: list[str]) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        problems.append(f"--set {override}: expected KEY=VALUE")
+        return
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            problems.append(f"--set {override}: {parent!r} is not a table")
+            return
+    table[last] = _absolute(value, Path.cwd())
+
+
+def _is_label(name: str) -> bool:
+    return all(c.isascii() and (c.isalnum() or c in "_-") for c in name) and bool(name)
+
+
+def _frozen(value: Any) -> Any:
+    """TOML arrays as tuples, which is what frozen settings hold."""
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _plugin(settings, selector, registry, where, problems):
+    """Give (name, Config) of a plug-in table, or note what is wrong with it."""
+    if not isinstance(settings, dict):
+        problems.append(f"{where}: expected a table [{where}] with `{selector}`")
+        return None
+    settings = dict(settings)
+    name = settings.pop(selector, None)
+    if not isinstance(name, str):
+        problems.append(f"{where}.{selector}: expected one of {', '.join(registry)}")
+        return None
+    try:
+        module = registry[name]
+    except UnknownName as error:
+        problems.append(f"{where}.{selector}: {error}")
+        return None
+    return name, _validate(module.Config, settings, where, problems, also_known=(selector,))
+
+
+def _validate(model, settings, where, problems, *, also_known=()):
+    try:
+        return model.model_validate(_frozen(settings))
+    except ValidationError as error:
+        for item in error.errors():
+            problems.append(_explain(item, model, where, also_known))
+        return None
+
+
+def _explain(item, model, where, also_known) -> str:
+    """One line for one pydantic error: the key, what is wrong, what was got, the nearest known key."""
+    path = [str(part) for part in item["loc"]]
+    key = ".".join([where, *path] if where else path)
+    if item["type"] == "extra_forbidden":
+        known = [*_fields_at(model, path[:-1]), *(also_known if len(path) == 1 else ())]
+        return f"{key}: unknown key{did_you_mean(path[-1], known)}; known: {', '.join(known)}"
+    if item["type"] == "missing":
+        return f"{key}: missing"
+    return f"{key}: {item['msg'].removeprefix('Value error, ')}, got {item['input']!r}"
+
+
+def _model_in(annotation) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next(filter(None, map(_model_in, typing.get_args(annotation))), None)
+    return None
+
+
+def _fields_at(model, path) -> list[str]:
+    for part in path:
+        model = _model_in(model.model_fields[part].annotation) if part in model.model_fields else None
+        if model is None:
+            return []
+    return list(model.model_fields)
+
+
+def _describe(model, where, described) -> None:
+    for name, field in model.model_fields.items():
+        inner = _model_in(field.annotation)
+        if inner is not None:
+            _describe(inner, (*where, name), described)
+        elif field.description:
+            described[".".join((*where, name))] = field.description
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value) if isinstance(value, bool | int) else repr(float(value))
+
+
+def _render_table(table, where, lines, comments) -> None:
+    for key, value in table.items():
+        dotted = ".".join((*where, key))
+        if value is None or (isinstance(value, dict) and (not where or where == ("features",))):
+            continue
+        text = f"{key} = {_toml_value(value)}"
+        remark = comments.get(dotted)
+        if isinstance(value, dict):
+            remark = "; ".join(f"{k}: {comments[f'{dotted}.{k}']}" for k in value if f"{dotted}.{k}" in comments)
+        lines.append(f"{text}  # {remark}" if remark else text)
+    for key, value in table.items():
+        if isinstance(value, dict) and (not where or where == ("features",)):
+            if where or key != "features":
+                lines += ["", f"[{'.'.join((*where, key))}]"]
+            _render_table(value, (*where, key), lines, comments)

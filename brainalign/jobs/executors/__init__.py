@@ -1,0 +1,1 @@
+"""What runs cells: one module per executor, each with the verb `map_cells(function, cells)`."""

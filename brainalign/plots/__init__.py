@@ -1,0 +1,1 @@
+"""One figure per function: tables in, Figure out; computes no statistic."""

@@ -1,0 +1,96 @@
+"""Scores over the layers of a model, with controls and noise ceilings."""
+
+import numpy as np
+
+from brainalign.plots._style import CONTROLS, JOINT, TRAINED, UNTRAINED, note, panels, shade_above
+
+COLOURS = {"trained": TRAINED, "untrained": UNTRAINED, "": CONTROLS}
+MARKERS = ("o", "s", "^", "D", "v")
+
+
+def layer_profile(table, *, ylabel="score (r)", max_targets=12):
+    """Draw one panel per target: a line per feature space and weights over layers, controls as horizontal lines.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `feature_space weights layer target score`, optionally `score_sem` and `noise_ceiling`; one row per
+        point. A feature space of one layer has the layer "" and is drawn as a horizontal line, "nested" rows as a star.
+    ylabel : str
+    max_targets : int
+        Panels at most, in the order of the table; the title says how many there are.
+
+    Returns
+    -------
+    figure : Figure
+    """
+    targets = list(dict.fromkeys(table["target"]))
+    if not targets or not np.isfinite(table["score"]).any():
+        return note("no finite scores to draw")
+    figure, axes = panels(min(len(targets), max_targets), sharey=True)
+    for ax, target in zip(axes, targets, strict=False):
+        _draw_target(ax, table[table["target"] == target])
+        ax.set_title(target, fontsize=10)
+        ax.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
+    for ax in axes:  # after all panels are drawn: they share their limits
+        ceiling = (
+            table.loc[table["target"] == ax.get_title(), "noise_ceiling"].max() if "noise_ceiling" in table else np.nan
+        )
+        shade_above(ax, ceiling)
+    figure.supxlabel("layer (0: embeddings; star: layer chosen by nested cross-validation)", fontsize=9)
+    figure.supylabel(ylabel, fontsize=9)
+    handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    if len(targets) > max_targets:
+        figure.suptitle(f"the first {max_targets} of {len(targets)} targets", fontsize=9)
+    return figure
+
+
+def _draw_target(ax, table):
+    for i, ((space, weights), rows) in enumerate(table.groupby(["feature_space", "weights"], sort=False)):
+        label = f"{space}, {weights}" if weights else space
+        joint = "+" in space
+        style = {"color": JOINT if joint and weights == "trained" else COLOURS.get(weights, CONTROLS)}
+        fixed, nested = rows[rows["layer"] == ""], rows[rows["layer"] == "nested"]
+        layers = rows[~rows["layer"].isin(("", "nested"))]
+        if len(fixed):
+            dashes = ("--", "-.", (0, (1, 1)))[i % 3]
+            ax.axhline(fixed["score"].iloc[0], linestyle=dashes, linewidth=1.2, label=label, **style)
+        if len(layers):
+            x = layers["layer"].astype(float).to_numpy()
+            marker = MARKERS[1 if joint else 0]
+            line = {"marker": marker, "markersize": 3.5, "linewidth": 1.4, "linestyle": ":" if joint else "-", **style}
+            ax.plot(x, layers["score"], label=label, **line)
+            if "score_sem" in layers:
+                low, high = layers["score"] - layers["score_sem"], layers["score"] + layers["score_sem"]
+                ax.fill_between(x, low, high, alpha=0.18, linewidth=0, color=style["color"])
+            if len(nested):
+                ax.plot(x.max() + 0.8, nested["score"].iloc[0], "*", markersize=9, **style)
+
+
+def layer_choices(table):
+    """Draw how often nested cross-validation chose each layer, one row per target.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `target layer n_folds`.
+
+    Returns
+    -------
+    figure : Figure
+    """
+    if not len(table):
+        return note("one layer only: nothing was chosen")
+    counts = table.pivot_table(
+        index="target", columns="layer", values="n_folds", aggfunc="sum", sort=False, fill_value=0
+    )
+    counts = counts[sorted(counts.columns, key=float)]
+    share = counts.to_numpy() / counts.to_numpy().sum(axis=1, keepdims=True)
+    figure, (ax,) = panels(1, width=4.5, height=0.3 * len(counts) + 0.9)
+    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    ax.set_xticks(range(len(counts.columns)), counts.columns)
+    ax.set_yticks(range(len(counts)), counts.index)
+    ax.set_xlabel("layer")
+    figure.colorbar(image, ax=ax, label="share of folds and subjects")
+    return figure

@@ -1,0 +1,166 @@
+"""Finished cells -> the tidy table of scores: nested layer choice, noise ceilings, diagnostics."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.encode.ceiling import leave_one_subject_out, split_half
+from brainalign.encode.metrics import METRICS
+from brainalign.encode.score import FoldScores, nested_choice
+from brainalign.pipeline import MEAN, Prepared, read_fold_scores, standardised_subjects
+
+COLUMNS = (
+    "subject", "feature_space", "weights", "layer", "target", "metric", "score", "score_sd", "n_folds", "log10_alpha",
+    "noise_ceiling", "ceiling_kind",
+)  # fmt: skip
+NESTED = "nested"
+
+
+def tabulate(prepared: Prepared, path_of: Callable) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Gather the finished cells of an experiment.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    path_of : callable
+        Cell -> folder of the finished cell.
+
+    Returns
+    -------
+    scores : DataFrame
+        One row per subject x feature space x weights x layer x target x metric, columns `COLUMNS`. A score is the mean
+        over the `n_folds` in which the target is not constant, nan where there is none. `layer` is "nested" where it
+        was chosen for every target and fold by the score of the inner splits.
+    diagnostics : DataFrame
+        Per feature space, weights and layer: share of targets at each edge of the penalty grid, mean over folds.
+    choices : DataFrame
+        Per subject, target and feature space: how many folds chose which layer.
+    """
+    columns = prepared.recording.responses.columns
+    ceilings = noise_ceilings(
+        prepared.recording.responses, prepared.experiment.report.ceilings, prepared.experiment.seed
+    )
+    blocks, diagnostics, choices = [], [], []
+    for (feature_space, weights), group in _by_space(prepared).items():
+        cells = [read_fold_scores(path_of(cell)) for cell, _ in group]
+        layers = [candidate.layer for _, candidate in group]
+        for layer, cell in zip(layers, cells, strict=True):
+            what = {"feature_space": feature_space, "weights": weights, "layer": layer.strip("-")}
+            blocks += [_block(columns, what, metric, cell) for metric in METRICS]
+            low, high = cell.alpha_at_edge.mean(axis=0)
+            diagnostics.append({**what, "at_lowest_alpha": low, "at_highest_alpha": high})
+        if len(group) > 1:
+            chosen, nested = nested_scores(cells)
+            what = {"feature_space": feature_space, "weights": weights, "layer": NESTED}
+            blocks += [_block(columns, what, metric, nested) for metric in METRICS]
+            choices.append(_choice_counts(columns, feature_space, weights, layers, chosen))
+    scores = pd.concat(blocks, ignore_index=True)
+    scores = scores.merge(ceilings, how="left", on=["subject", "target", "metric"], validate="many_to_one")
+    empty = pd.DataFrame(columns=["feature_space", "weights", "subject", "target", "layer", "n_folds"])
+    return scores[list(COLUMNS)], pd.DataFrame(diagnostics), pd.concat(choices, ignore_index=True) if choices else empty
+
+
+def nested_scores(layers: list[FoldScores]) -> tuple[np.ndarray, FoldScores]:
+    """Choose a layer per fold and target by the inner splits.
+
+    Parameters
+    ----------
+    layers : list of FoldScores
+        One per layer, all of the same folds and targets.
+
+    Returns
+    -------
+    chosen : int array of shape (n_folds, n_targets)
+        Position in `layers`; -1 where nothing could be chosen.
+    nested : FoldScores
+        What the chosen layers scored.
+    """
+    inner = np.stack([layer.inner_score for layer in layers])  # (n_layers, n_folds, n_targets)
+
+    def of_chosen(values):
+        return nested_choice(inner, np.stack(values))[1]
+
+    chosen = nested_choice(inner, inner)[0]
+    scores = {metric: of_chosen([layer.scores[metric] for layer in layers]) for metric in layers[0].scores}
+    edges = np.stack([layer.alpha_at_edge for layer in layers]).mean(axis=0)
+    return chosen, FoldScores(scores, of_chosen([layer.alpha for layer in layers]), inner.max(axis=0), edges)
+
+
+def noise_ceilings(responses: Responses, kinds: tuple[str, ...], seed: int) -> pd.DataFrame:
+    """Ceilings in r, one row per subject and target: columns `subject target metric noise_ceiling ceiling_kind`.
+
+    The group mean has the split-half ceiling, a single subject the correlation with the mean of the others, a published
+    mean what its data set publishes; kinds that were not asked for, or need several subjects, give no row.
+    """
+    columns = responses.columns
+    tables = []
+    individual = columns[columns["subject"] != MEAN]
+    if "published" in kinds and "noise_ceiling" in columns:
+        tables.append(
+            columns.loc[columns["noise_ceiling"].notna(), ["subject", "target", "noise_ceiling", "ceiling_kind"]]
+        )
+    if individual["subject"].nunique() > 2:
+        stacked = standardised_subjects(responses)
+        targets = individual["target"].iloc[: stacked.shape[2]].to_numpy()
+        subjects = individual["subject"].unique()
+        if "split_half" in kinds:
+            ceiling = split_half(stacked, seed=seed)
+            tables.append(_ceiling_table([MEAN], targets, ceiling.value[None], ceiling.kind))
+        if "leave_one_subject_out" in kinds:
+            ceiling = leave_one_subject_out(stacked)
+            tables.append(_ceiling_table(subjects, targets, ceiling.value, ceiling.kind))
+    if not tables:
+        return pd.DataFrame(
+            {"subject": [], "target": [], "metric": [], "noise_ceiling": [], "ceiling_kind": []}
+        ).astype({"subject": str, "target": str, "metric": str, "noise_ceiling": float, "ceiling_kind": str})
+    return pd.concat(tables, ignore_index=True).assign(metric="pearson")
+
+
+def _ceiling_table(subjects, targets, values, kind) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "subject": np.repeat(np.asarray(subjects, object), len(targets)),
+            "target": np.tile(targets, len(subjects)),
+            "noise_ceiling": values.ravel(),
+            "ceiling_kind": kind,
+        }
+    )
+
+
+def _by_space(prepared: Prepared) -> dict[tuple[str, str], list]:
+    groups: dict[tuple[str, str], list] = {}
+    for cell, candidate in prepared.candidates.items():
+        groups.setdefault((candidate.feature_space, candidate.weights), []).append((cell, candidate))
+    return groups
+
+
+def _block(columns, what, metric, result) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "subject": columns["subject"],
+            **what,
+            "target": columns["target"],
+            "metric": metric,
+            "score": result.mean(metric),
+            "score_sd": result.sd(metric),
+            "n_folds": result.n_scored(metric),
+            "log10_alpha": np.log10(result.alpha).mean(axis=0),
+        }
+    )
+
+
+def _choice_counts(columns, feature_space, weights, layers, chosen) -> pd.DataFrame:
+    counts = np.stack([(chosen == i).sum(axis=0) for i in range(len(layers))], axis=1)  # (n_targets, n_layers)
+    i_target, i_layer = np.nonzero(counts)
+    return pd.DataFrame(
+        {
+            "feature_space": feature_space,
+            "weights": weights,
+            "subject": columns["subject"].to_numpy()[i_target],
+            "target": columns["target"].to_numpy()[i_target],
+            "layer": np.asarray(layers, object)[i_layer],
+            "n_folds": counts[i_target, i_layer],
+        }
+    )
