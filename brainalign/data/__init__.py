@@ -1,0 +1,5 @@
+"""Data sets: one module per publication, each with a `Config` and `load(config, data_dir)`."""
+
+from brainalign.registry import registry_of_folder
+
+DATASETS = registry_of_folder("data set", __name__, __path__)

@@ -1,0 +1,105 @@
+"""Praat TextGrids: who or what is heard from when to when."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from brainalign.errors import MissingData
+
+_FIELD = re.compile(
+    r'^[ \t]*(class|name|xmin|xmax|text|intervals: size)[ \t]*=[ \t]*("(?:[^"]|"")*"|[^"\s]+)', re.MULTILINE
+)
+
+
+def read_textgrid(path: Path) -> dict[str, pd.DataFrame]:
+    """Read the interval tiers of a TextGrid in Praat's long text format.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, or UTF-16 with a byte-order mark, as Praat writes it.
+
+    Returns
+    -------
+    tiers : dict of str to DataFrame
+        Name of the tier to its intervals in order: `start`, `end` (s), `label` (spaces around it removed; empty where
+        nothing was written). Point tiers are not read.
+
+    Raises
+    ------
+    MissingData
+        The file is absent, is not a long TextGrid, is cut, or its intervals overlap or run backwards.
+
+    References
+    ----------
+    Praat manual, "TextGrid file formats".
+    """
+    path = Path(path)
+    text = _decoded(path)
+    if 'Object class = "TextGrid"' not in text[:200] or "item []:" not in text:
+        raise MissingData(f"{path}: not a TextGrid in long text format; in Praat: Save as text file...")
+    tiers = {}
+    for kind, name, size, intervals in _tiers(text):
+        if kind != "IntervalTier":
+            continue
+        if name in tiers:
+            raise MissingData(f"{path}: two tiers are called {name!r}")
+        tiers[name] = _checked(intervals, size, f"{path}, tier {name!r}")
+    return tiers
+
+
+def _decoded(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise MissingData(f"{path}: no such file") from None
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise MissingData(f"{path}: not {encoding.upper()} at byte {error.start}") from None
+
+
+def _tiers(text: str) -> list[tuple[str, str, int, list[tuple[str, ...]]]]:
+    """Cut the fields of a file into tiers: class, name, number of intervals promised, and their raw fields."""
+    tiers = []
+    for key, value in _FIELD.findall(text):
+        if key == "class":
+            tiers.append([_unquoted(value), "", 0, []])
+        elif key == "name" and tiers:
+            tiers[-1][1] = _unquoted(value)
+        elif key == "intervals: size" and tiers:
+            tiers[-1][2] = int(value)
+            tiers[-1][3] = []  # the tier's own xmin and xmax stand before
+        elif tiers:
+            tiers[-1][3].append((key, value))
+    return [tuple(tier) for tier in tiers]
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1].replace('""', '"')
+
+
+def _checked(fields: list[tuple[str, str]], size: int, where: str) -> pd.DataFrame:
+    """Make the table of one tier from its fields in threes: xmin, xmax, text."""
+    keys = [key for key, _ in fields]
+    if len(fields) != 3 * size or keys != ["xmin", "xmax", "text"] * size:
+        raise MissingData(
+            f"{where}: {size} intervals announced, {keys.count('text')} complete ones found; the file is cut"
+        )
+    values = [value for _, value in fields]
+    tier = pd.DataFrame(
+        {
+            "start": [float(value) for value in values[0::3]],
+            "end": [float(value) for value in values[1::3]],
+            "label": pd.Series([_unquoted(value).strip() for value in values[2::3]], dtype=str),
+        }
+    )
+    backwards = (tier["end"] <= tier["start"]) | (tier["start"] < tier["end"].shift(fill_value=float("-inf")))
+    if backwards.any():
+        i_interval = int(backwards.to_numpy().argmax())
+        raise MissingData(
+            f"{where}: interval {i_interval + 1} {tier.iloc[i_interval].to_dict()} overlaps or has no length"
+        )
+    return tier
