@@ -1,0 +1,1 @@
+"""Activations onto the recording's clock: samples (TR), events and delays."""

@@ -1,0 +1,1 @@
+"""Nulls, many comparisons and intervals for measures taken over people."""

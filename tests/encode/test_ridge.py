@@ -1,0 +1,293 @@
+import numpy as np
+import pytest
+import scipy.linalg
+from himalaya.ridge import RidgeCV as HimalayaRidgeCV
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from brainalign.encode.ridge import ALPHAS, RidgeCV, default_inner
+from brainalign.encode.splits import Blocks, Groups, blocks, by_group
+from brainalign.errors import BrainalignError, Misaligned
+
+SHAPES = [(60, 12, 9), (60, 150, 9), (60, 60, 1)]
+
+
+def planted(n_samples, n_features, n_targets, *, seed=0, noise=1.0, dtype=np.float64):
+    """Features of unequal size and responses of unequal noise, so that targets choose different penalties."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_samples, n_features)) * np.logspace(-1, 1, n_features) + 5
+    weights = rng.standard_normal((n_features, n_targets)) / np.sqrt(n_features)
+    Y = X @ weights + noise * rng.standard_normal((n_samples, n_targets)) * np.logspace(-1, 1.5, n_targets) + 100
+    return X.astype(dtype), Y.astype(dtype)
+
+
+def closed_form(X, Y, X_new, *, alpha, scale):
+    """Predict by the normal equations in float64, one target."""
+    X, Y, X_new = (a.astype(np.float64) for a in (X, Y, X_new))
+    mean, deviation = X.mean(axis=0), X.std(axis=0) if scale else 1.0
+    z, z_new = (X - mean) / deviation, (X_new - mean) / deviation
+    w = scipy.linalg.solve(z.T @ z + alpha * np.eye(z.shape[1]), z.T @ (Y - Y.mean(axis=0)), assume_a="pos")
+    return z_new @ w + Y.mean(axis=0)
+
+
+def brute_force(X, Y, folds, *, alphas, scale):
+    """Sum squared errors over folds, (n_alphas, n_targets), and those of the training mean."""
+    sse = [
+        sum(
+            np.square(Y[test] - closed_form(X[train], Y[train], X[test], alpha=a, scale=scale)).sum(axis=0)
+            for train, test in folds
+        )
+        for a in alphas
+    ]
+    sst = sum(np.square(Y[test] - Y[train].mean(axis=0)).sum(axis=0) for train, test in folds)
+    return np.array(sse), sst
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("scale", [True, False])
+def test_equals_the_closed_form(shape, scale):
+    X, Y = planted(*shape)
+    X_new, _ = planted(*shape, seed=1)
+    folds = blocks(len(X), n=4, gap=2)
+    alphas = np.logspace(-1, 6, 8)
+    model = RidgeCV(alphas, inner=folds, scale=scale).fit(X, Y)
+    sse, sst = brute_force(X, Y, folds, alphas=alphas, scale=scale)
+    np.testing.assert_array_equal(model.alpha_, alphas[sse.argmin(axis=0)])
+    np.testing.assert_allclose(model.inner_score_, 1 - sse.min(axis=0) / sst, rtol=1e-8)
+    for j, alpha in enumerate(model.alpha_):
+        expected = closed_form(X, Y[:, [j]], X_new, alpha=alpha, scale=scale)[:, 0]
+        np.testing.assert_allclose(model.predict(X_new)[:, j], expected, rtol=1e-9)
+    np.testing.assert_allclose(X_new @ model.coef_.T + model.intercept_, model.predict(X_new), rtol=1e-9)
+    assert model.solver_ == ("primal" if shape[0] >= shape[1] else "dual")
+    assert len(np.unique(model.alpha_)) > 1 or shape[2] == 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equals_sklearn_with_the_same_splits(shape):
+    X, Y = planted(*shape)
+    folds = blocks(len(X), n=4)  # of equal size: the mean over folds is the pooled error
+    alphas = np.logspace(-1, 6, 8)
+    model = RidgeCV(alphas, inner=folds).fit(X, Y)
+    for j in range(Y.shape[1]):
+        search = GridSearchCV(
+            make_pipeline(StandardScaler(), Ridge()),
+            {"ridge__alpha": alphas},
+            cv=folds,
+            scoring="neg_mean_squared_error",
+        ).fit(X, Y[:, j])
+        assert model.alpha_[j] == search.best_params_["ridge__alpha"]
+        np.testing.assert_allclose(model.predict(X)[:, j], search.predict(X), rtol=1e-9)
+        np.testing.assert_allclose(
+            model.coef_[j] * X.std(axis=0), search.best_estimator_[-1].coef_, rtol=1e-5, atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("shape", [(80, 20, 30), (80, 120, 30)])
+def test_equals_himalaya_with_the_same_splits(shape):
+    X, Y = planted(*shape)
+    folds = blocks(len(X), n=4)
+    alphas = np.logspace(-1, 6, 15)
+    ours = RidgeCV(alphas, inner=folds, scale=False).fit(X, Y)
+    theirs = HimalayaRidgeCV(alphas=alphas, fit_intercept=True, cv=folds, solver_params={"warn": False}).fit(X, Y)
+    np.testing.assert_allclose(ours.alpha_, np.asarray(theirs.best_alphas_), rtol=1e-12)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-8)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_float32_is_computed_as_float32_and_chooses_as_float64(shape):
+    X, Y = planted(*shape, dtype=np.float32)
+    alphas = np.logspace(0, 5, 6)
+    single, double = RidgeCV(alphas).fit(X, Y), RidgeCV(alphas).fit(X.astype(np.float64), Y.astype(np.float64))
+    assert single.predict(X).dtype == np.float32
+    assert double.predict(X.astype(np.float64)).dtype == np.float64
+    np.testing.assert_array_equal(single.alpha_, double.alpha_)
+    np.testing.assert_allclose(single.predict(X), double.predict(X.astype(np.float64)), rtol=1e-4)
+    np.testing.assert_allclose(single.inner_score_, double.inner_score_, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [1e-13, 1e-6, 1e6])
+def test_unit_of_the_responses_decides_nothing(dtype, unit):
+    X, Y = planted(90, 30, 12, dtype=dtype)
+    plain, scaled = RidgeCV().fit(X, Y), RidgeCV().fit(X, Y * dtype(unit))
+    np.testing.assert_array_equal(scaled.alpha_, plain.alpha_)
+    assert len(np.unique(plain.alpha_)) > 2
+    tolerance = 1e-9 if dtype is np.float64 else 1e-3
+    np.testing.assert_allclose(scaled.inner_score_, plain.inner_score_, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(scaled.predict(X) / dtype(unit), plain.predict(X), rtol=tolerance)
+
+
+def test_adding_a_constant_or_permuting_targets_changes_nothing():
+    X, Y = planted(90, 30, 12)
+    model = RidgeCV().fit(X, Y)
+    order = np.random.default_rng(0).permutation(12)
+    moved = RidgeCV().fit(X + 3, Y[:, order] - 1000)
+    np.testing.assert_array_equal(moved.alpha_, model.alpha_[order])
+    np.testing.assert_allclose(moved.inner_score_, model.inner_score_[order], rtol=1e-8)
+    np.testing.assert_allclose(moved.predict(X + 3) + 1000, model.predict(X)[:, order], rtol=1e-8)
+
+
+def test_targets_side_by_side_equal_targets_alone():
+    X, Y = planted(70, 100, 5)
+    together = RidgeCV().fit(X, Y)
+    for j in range(5):
+        alone = RidgeCV().fit(X, Y[:, j])
+        assert alone.alpha_.tolist() == [together.alpha_[j]]
+        assert alone.predict(X).shape == (70,)
+        np.testing.assert_allclose(alone.predict(X), together.predict(X)[:, j], rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_features", [10, 100])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e-13])
+def test_constant_target_is_nan_and_harms_nobody(n_features, value):
+    X, Y = planted(60, n_features, 4)
+    before = RidgeCV().fit(X, Y)
+    with_constant = np.insert(Y, 2, value, axis=1)
+    after = RidgeCV().fit(X, with_constant)
+    assert np.isnan(after.alpha_[2])
+    assert np.isnan(after.inner_score_[2])
+    np.testing.assert_allclose(after.predict(X)[:, 2], value, rtol=1e-12)
+    np.testing.assert_array_equal(np.delete(after.alpha_, 2), before.alpha_)
+    np.testing.assert_allclose(np.delete(after.predict(X), 2, axis=1), before.predict(X), rtol=1e-12)
+    assert after.alpha_at_edge_ == before.alpha_at_edge_
+
+
+@pytest.mark.parametrize("n_features", [10, 100])
+@pytest.mark.parametrize("scale", [True, False])
+def test_constant_features_are_harmless_even_if_they_vary_later(n_features, scale):
+    X, Y = planted(60, n_features, 4)
+    X_new, _ = planted(20, n_features, 4, seed=1)
+    plain = RidgeCV(scale=scale).fit(X, Y)
+    padded = RidgeCV(scale=scale).fit(np.c_[X, np.zeros(60), np.full(60, 0.1)], Y)
+    np.testing.assert_array_equal(padded.alpha_, plain.alpha_)
+    later = np.c_[X_new, np.random.default_rng(0).standard_normal((20, 2)) * 1e6]
+    np.testing.assert_allclose(padded.predict(later), plain.predict(X_new), rtol=1e-7)
+    np.testing.assert_array_equal(padded.coef_[:, -2:], 0)
+
+
+def test_features_that_are_all_constant_predict_the_mean():
+    _, Y = planted(60, 3, 4)
+    model = RidgeCV().fit(np.zeros((60, 3)), Y)
+    np.testing.assert_allclose(model.predict(np.ones((5, 3))), np.tile(Y.mean(axis=0), (5, 1)))
+    np.testing.assert_allclose(model.inner_score_, 0, atol=1e-12)
+    assert (model.alpha_ == ALPHAS[-1]).all()  # all penalties tie, the largest is taken
+
+
+def test_duplicate_columns_and_huge_spread_stay_finite_and_right():
+    X, Y = planted(60, 8, 3)
+    X = np.c_[X, X[:, :3], X[:, :3] * 1e8, X[:, 3:] * 1e-8]
+    model = RidgeCV(np.logspace(-2, 4, 7)).fit(X, Y)
+    for j, alpha in enumerate(model.alpha_):
+        np.testing.assert_allclose(
+            model.predict(X)[:, j], closed_form(X, Y[:, [j]], X, alpha=alpha, scale=True)[:, 0], rtol=1e-7
+        )
+
+
+def test_more_weights_than_samples_agree_between_primal_and_dual():
+    X, Y = planted(50, 50, 6)
+    padded = np.c_[X, np.zeros((50, 1))]  # one more column makes it dual, and says nothing
+    primal, dual = RidgeCV().fit(X, Y), RidgeCV().fit(padded, Y)
+    assert (primal.solver_, dual.solver_) == ("primal", "dual")
+    np.testing.assert_array_equal(primal.alpha_, dual.alpha_)
+    np.testing.assert_allclose(primal.predict(X), dual.predict(padded), rtol=1e-8)
+
+
+def test_inner_splits_by_group_where_there_are_groups():
+    X, Y = planted(90, 20, 6)
+    run = np.repeat([0, 1, 2], [30, 20, 40])
+    by_default, explicit = RidgeCV().fit(X, Y, groups=run), RidgeCV(inner=by_group(run)).fit(X, Y)
+    np.testing.assert_array_equal(by_default.inner_score_, explicit.inner_score_)
+    assert by_default.n_inner_folds_ == 3
+    np.testing.assert_array_equal(RidgeCV().fit(X, Y, run=run).inner_score_, explicit.inner_score_)
+    np.testing.assert_array_equal(RidgeCV(inner=Groups()).fit(X, Y, run=run).inner_score_, explicit.inner_score_)
+
+
+def test_default_inner_splits():
+    assert default_inner(300) == Blocks(5, gap=5)
+    assert default_inner(300, groups=np.zeros(300)) == Blocks(5, gap=5)
+    assert default_inner(40) == Blocks(5, gap=2)
+    assert default_inner(300, run=np.repeat([0, 1], 150)) == Groups()
+    assert default_inner(300, groups=np.repeat(np.arange(100), 3), run=np.zeros(300)) == Groups(10)
+
+
+def test_blocks_as_inner_splits_use_the_original_positions():
+    X, Y = planted(100, 20, 6)
+    kept = np.r_[0:40, 60:100]
+    folds = blocks(80, n=4, gap=6, position=kept)
+    given = RidgeCV(inner=Blocks(4, gap=6)).fit(X[kept], Y[kept], position=kept)
+    np.testing.assert_array_equal(given.inner_score_, RidgeCV(inner=folds).fit(X[kept], Y[kept]).inner_score_)
+    ignored = RidgeCV(inner=Blocks(4, gap=6)).fit(X[kept], Y[kept])
+    assert (given.inner_score_ != ignored.inner_score_).any()
+
+
+def test_alpha_of_slow_noise_is_chosen_across_runs_not_between_neighbours():
+    rng = np.random.default_rng(0)
+    X, Y = (rng.standard_normal((4, 100, k)).cumsum(axis=1).reshape(400, k) for k in (20, 15))
+    run = np.repeat(np.arange(4), 100)
+    order = rng.permutation(400)
+    scattered = [(np.sort(np.delete(order, part)), np.sort(order[part])) for part in np.array_split(np.arange(400), 5)]
+    leaky, honest = RidgeCV(inner=scattered).fit(X, Y), RidgeCV().fit(X, Y, groups=run)
+    assert np.median(np.log10(honest.alpha_)) - np.median(np.log10(leaky.alpha_)) > 2
+
+
+def test_edges_of_the_grid_are_counted():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 5))
+    Y = np.c_[X @ rng.standard_normal((5, 15)), rng.standard_normal((200, 25))]
+    model = RidgeCV([1e-6, 1, 1e9]).fit(X, Y)
+    assert (model.alpha_[:15] == 1e-6).all()
+    assert model.alpha_at_edge_ == (np.mean(model.alpha_ == 1e-6), np.mean(model.alpha_ == 1e9))
+    assert min(model.alpha_at_edge_) > 0.2
+    assert np.isnan(RidgeCV([1.0]).fit(X, Y).alpha_at_edge_.low)
+
+
+def test_sklearn_conventions():
+    model = RidgeCV([1.0, 10.0], inner=Blocks(3, gap=1), scale=False)
+    twin = clone(model)
+    assert twin.get_params() == {"alphas": [1.0, 10.0], "inner": Blocks(3, gap=1), "scale": False}
+    with pytest.raises(NotFittedError):
+        twin.predict(np.zeros((3, 2)))
+    X, Y = planted(40, 5, 2)
+    before = X.copy(), Y.copy()
+    assert twin.fit(X, Y) is twin
+    np.testing.assert_array_equal(X, before[0])
+    np.testing.assert_array_equal(Y, before[1])
+    assert twin.n_features_in_ == 5
+    assert twin.score(X, Y) > 0
+    assert not hasattr(model, "alpha_")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_named(bad):
+    X, Y = planted(40, 5, 3)
+    broken = Y.copy()
+    broken[7, 2] = bad
+    with pytest.raises(BrainalignError, match="sample 7, target 2"):
+        RidgeCV().fit(X, broken)
+    broken = X.copy()
+    broken[3, 1] = bad
+    with pytest.raises(BrainalignError, match=r"X is .* at sample 3, feature 1"):
+        RidgeCV().fit(broken, Y)
+    with pytest.raises(BrainalignError, match="feature 1"):
+        RidgeCV().fit(X, Y).predict(broken)
+
+
+def test_what_does_not_fit_together_is_refused():
+    X, Y = planted(40, 5, 3)
+    with pytest.raises(Misaligned, match="X has 40 samples but Y has 38"):
+        RidgeCV().fit(X, Y[:-2])
+    with pytest.raises(Misaligned, match="n_features"):
+        RidgeCV().fit(X[:, 0], Y)
+    with pytest.raises(BrainalignError, match="complex128"):
+        RidgeCV().fit(X, Y + 1j)
+    with pytest.raises(Misaligned, match="nothing to fit"):
+        RidgeCV().fit(X[:, :0], Y)
+    with pytest.raises(Misaligned, match="as in fit"):
+        RidgeCV().fit(X, Y).predict(X[:, 1:])
+    for alphas in ([0.0, 1.0], [-1.0], [np.nan], []):
+        with pytest.raises(BrainalignError, match="positive"):
+            RidgeCV(alphas).fit(X, Y)
