@@ -1,16 +1,17 @@
 """Train the GPT-2 that ships with brainalign on English novels, Alice's Adventures in Wonderland left out.
 
-Data: ELTeC-eng (99 novels, 1840-1920, public domain; Burnard 2021, 10.5281/zenodo.4662490). Carroll's book is excluded because
-`brennan2016` is recorded while people listen to it; two further novels are held out to measure the model.
+Data: ELTeC-eng (99 novels, 1840-1920, public domain; Burnard 2021, 10.5281/zenodo.4662490). Carroll's book is
+excluded because `brennan2016` is recorded while people listen to it; two further novels are held out to measure the
+model.
 
-Users feed word lists of forced alignments (no punctuation) as often as printed sentences, so a share of the text is shown as a
-transcript: the same words without punctuation.
+Users feed word lists of forced alignments (no punctuation) as often as printed sentences, so a share of the text is
+shown as a transcript: the same words without punctuation.
 
     python analyses/train_gpt2.py --data-dir ../shared/data --out results/train_gpt2
 
-An interrupted run continues from its last checkpoint. The finished model, `model.safetensors` in float16 with its tokenizer and
-model card, is written to `<out>/gpt2_novels`, counts of the words it was trained on to `<out>/word_counts.tsv.gz`; the copies in `brainalign/extract` are
-those that ship.
+An interrupted run continues from its last checkpoint. The finished model, `model.safetensors` in float16 with its
+tokenizer and model card, is written to `<out>/gpt2_novels`, counts of the words it was trained on to
+`<out>/word_counts.tsv.gz`; the copies in `brainalign/extract` are those that ship.
 """
 
 import argparse
@@ -53,7 +54,7 @@ class Config(BaseModel):
     n_layer: int = 6
     n_head: int = 3
     batch_size: int = 32  # windows of n_positions tokens
-    n_steps: int = 3600
+    n_steps: int = 2400
     warmup_steps: int = 100
     decay_share: float = 0.4  # of the steps, at the end, over which the learning rate falls to zero
     lr_matrices: float = 5e-3  # Muon, for the matrices of the blocks
@@ -65,14 +66,16 @@ class Config(BaseModel):
 def read_books(path):
     """Title -> text, one line, straight quotes. Books are separated by lines `### level1/<title>.xml`."""
     books = {}
-    for part in lzma.open(path, "rt", encoding="utf-8").read().split("### level1/")[1:]:
+    with lzma.open(path, "rt", encoding="utf-8") as file:
+        whole = file.read()
+    for part in whole.split("### level1/")[1:]:
         title, text = part.split(".xml\n", 1)
         books[title] = " ".join(text.translate(TYPOGRAPHY).split())
     return books
 
 
 def transcript(text):
-    """The words of a text as a forced alignment lists them: no punctuation, dashes and hyphens split words."""
+    """Give the words of a text as a forced alignment lists them: no punctuation, dashes and hyphens split words."""
     words = re.sub(r"[^\w' ]", " ", text).split()
     return " ".join(word for word in (word.strip("'_") for word in words) if word)
 
@@ -116,6 +119,7 @@ class Reading:
             self.books.append((encode(tokenizer, printed), encode(tokenizer, [transcript(s) for s in printed])))
 
     def one_pass(self, i_pass):
+        """Give the shuffled windows of one pass, (n_windows, n_positions)."""
         rng = np.random.default_rng([self.config.seed, i_pass])
         pieces = []
         for i_book in rng.permutation(len(self.books)):

@@ -43,7 +43,7 @@ def read_tsv(path: Path, *, dtype: dict[str, Any] | None = None, na_values: tupl
         raise MissingData(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise MissingData(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    lines = text.splitlines() if "\r" not in text.replace("\r\n", "") else text.replace("\r\n", "\n").split("\n")
+    lines = text.replace("\r\n", "\n").split("\n")
     if not lines or not lines[0].strip():
         raise MissingData(f"{path}: no header line")
     header = lines[0].split("\t")
@@ -62,7 +62,6 @@ def read_tsv(path: Path, *, dtype: dict[str, Any] | None = None, na_values: tupl
         keep_default_na=False,
         na_values={name: list(na_values) for name in header if name not in texts},
         dtype={**texts, **(dtype or {})},
-        float_precision="round_trip",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from brainalign.errors import BadConfig, BrainalignError, UnknownName
+from brainalign.errors import BadConfig, BrainalignError, MissingData, UnknownName
 from brainalign.jobs.signals import TEMPORARY_FAILURE, Terminated, handled
 
 app = typer.Typer(
@@ -227,22 +227,23 @@ def fetch(
     verbose: VERBOSE = False,
 ) -> None:
     """Download a data set, or a model, and check every file. The only command that uses the network."""
-    from brainalign.data._manifest import manifest_names
+    from brainalign.data._manifest import check_files, load_manifest, manifest_names
 
     _log_to_stderr(verbose)
-    if name in manifest_names():
-        from brainalign.data._fetch import fetch as fetch_data
-
-        if data_dir is None:
-            raise BrainalignError(
-                "say where to put the data: --data-dir DIR, or the environment variable BRAINALIGN_DATA"
-            )
-        fetch_data(name, data_dir)
-        print(f"{data_dir / name}: complete, all hashes agree")
-    else:
+    if name not in manifest_names():
         from brainalign.extract.text import fetch_model
 
         print(fetch_model(name, revision=revision))
+        return
+    from brainalign.data._fetch import fetch as fetch_data
+
+    if data_dir is None:
+        raise BrainalignError("say where to put the data: --data-dir DIR, or the environment variable BRAINALIGN_DATA")
+    fetch_data(name, data_dir)
+    absent = check_files(name, data_dir, [file.path for file in load_manifest(name).files])
+    if absent:
+        raise MissingData("\n".join(absent))
+    print(f"{data_dir / name}: complete, all hashes agree")
 
 
 @app.command()

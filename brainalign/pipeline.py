@@ -365,6 +365,8 @@ def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
     problems: list[str] = []
     for name, space in experiment.features.items():
         problems += [f"features.{name}: {line}" for line in _problems_of(lambda space=space: _layers(space))]
+    if of_data := _problems_of_data(experiment, data_dir):
+        return [*problems, *of_data]
     try:
         prepared = prepare(experiment, data_dir)
     except BrainalignError as error:
@@ -376,6 +378,16 @@ def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
             problems += [f"features.{name}: {line}" for line in found]
     problems += _problems_of_encoding(experiment, prepared, rows)
     return problems
+
+
+def _problems_of_data(experiment: Experiment, data_dir: Path | None) -> list[str]:
+    """List the files that are missing or are not those that were published, for data sets that have files."""
+    check = getattr(DATASETS[experiment.data.set], "check", None)
+    if check is None:
+        return []
+    found: list[str] = []
+    raised = _problems_of(lambda: found.extend(check(experiment.data.config, data_dir)))
+    return [f"data.{experiment.data.set}: {line}" for line in (*raised, *found)]
 
 
 def _problems_of(step) -> list[str]:

@@ -27,6 +27,9 @@ class Registry(Mapping):
             raise UnknownName(self.kind, str(name), self._loaders)
         return self._loaders[name]()
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._loaders
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._loaders)
 

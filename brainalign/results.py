@@ -7,6 +7,7 @@ tables that the report draws from: `diagnostics.tsv`, `layer_choices.tsv`, `even
 import inspect
 import json
 import logging
+import os
 import platform
 from collections.abc import Callable
 from importlib.metadata import version
@@ -117,8 +118,6 @@ def events_per_sample(prepared: Prepared) -> pd.DataFrame:
 
 def provenance(prepared: Prepared) -> dict:
     """Say what the numbers came from: versions, hashes, seeds; the same for two equal runs."""
-    import torch
-
     return {
         "brainalign": __version__,
         "experiment": {
@@ -133,7 +132,7 @@ def provenance(prepared: Prepared) -> dict:
         "machine": {
             "python": platform.python_version(),
             "system": f"{platform.system()} {platform.machine()}",
-            "threads": torch.get_num_threads(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         },
         "versions": {name: version(name) for name in LIBRARIES},
     }

@@ -1,0 +1,229 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign import pipeline
+from brainalign.arrays import Activations, Recording, Responses
+from brainalign.config import Splits, parse_experiment
+from brainalign.encode.metrics import METRICS
+from brainalign.errors import BrainalignError, Misaligned, UnknownName
+from brainalign.jobs.store import Store
+
+
+def experiment(**changes):
+    table = {
+        "name": "x",
+        "data": {"set": "simulated", "n_subjects": 3},
+        "features": {
+            "words": {"extractor": "words", "quantities": ["rate", "length"]},
+            "position": {"extractor": "words", "quantities": ["position_in_run"]},
+        },
+        "align": {"delays": [1, 2, 3]},
+        "encode": {
+            "alphas": {"low": 1.0, "high": 1e4, "n": 3},
+            "outer": {"kind": "groups", "by": "run"},
+            "inner": {"kind": "groups", "by": "run"},
+        },
+    }
+    for key, value in changes.items():
+        table[key] = {**table.get(key, {}), **value} if isinstance(value, dict) else value
+    return parse_experiment(table)
+
+
+def responses(values, run, subjects=("a",), **rows):
+    n_samples, n_columns = values.shape
+    targets = [f"t{i}" for i in range(n_columns // len(subjects))]
+    columns = pd.DataFrame({"subject": np.repeat(subjects, len(targets)), "target": targets * len(subjects)})
+    table = pd.DataFrame({"run": run, "time": np.arange(n_samples) * 2.0, "duration": 2.0, **rows})
+    return Responses(values, table, columns)
+
+
+def words(run_words):
+    rows = [
+        {"run": run, "onset": 2.0 * i, "duration": 0.3, "word": w} for run, ws in run_words for i, w in enumerate(ws)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_group_mean_weighs_subjects_equally_whatever_their_units():
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((50, 1))
+    values = np.hstack([shared * 1e-12, shared * 1e3 + 7, shared])
+    with_mean = pipeline.with_group_mean(responses(values, "1", ("a", "b", "c")))
+    assert with_mean.columns["subject"].tolist() == ["a", "b", "c", "mean"]
+    assert np.allclose(with_mean.values[:, 3], (shared[:, 0] - shared.mean()) / shared.std())
+
+
+def test_one_subject_has_no_group_mean():
+    alone = responses(np.random.default_rng(0).standard_normal((5, 2)), "1")
+    assert pipeline.with_group_mean(alone) is alone
+
+
+def test_a_constant_target_cannot_hide_in_the_group_mean():
+    values = np.random.default_rng(0).standard_normal((9, 4))
+    values[:, 3] = 5
+    with pytest.raises(Misaligned, match="subject b, target t1 is constant"):
+        pipeline.with_group_mean(responses(values, "1", ("a", "b")))
+
+
+def test_two_runs_of_one_story_share_their_stimuli_and_cannot_be_split():
+    events = words([("1", "abcdef"), ("2", "abcdef"), ("3", "ghijkl"), ("4", "mnopqr")])
+    run = np.repeat(["1", "2", "3", "4"], 6)
+    recording = Recording(events, responses(np.zeros((24, 1)), run))
+    stimulus = pipeline.stimuli_of_samples(recording)
+    assert (stimulus[:6] == stimulus[6:12]).all()
+    assert len(set(stimulus)) == 18
+    rows = recording.responses.rows
+    for leaking in (Splits(kind="groups", by="run"), Splits(kind="blocks", n=4)):
+        with pytest.raises(BrainalignError, match="training and in the test set"):
+            pipeline.make_folds(leaking, rows, stimulus)
+    folds = pipeline.make_folds(Splits(kind="groups", by="stimulus"), rows, stimulus)
+    assert [len(fold.test) for fold in folds] == [12, 6, 6]
+
+
+def test_a_repeated_sentence_cannot_be_split():
+    sentences = [f"s{i % 10}" for i in range(20)]
+    events = pd.DataFrame({"run": "1", "onset": np.arange(20.0), "duration": 1.0, "sentence": sentences})
+    recording = Recording(events, responses(np.zeros((20, 1)), "1", event=np.arange(20)))
+    stimulus = pipeline.stimuli_of_samples(recording)
+    with pytest.raises(BrainalignError, match="stimulus 's0'"):
+        pipeline.make_folds(Splits(kind="blocks", n=4), recording.responses.rows, stimulus)
+    folds = pipeline.make_folds(Splits(kind="groups", by="stimulus"), recording.responses.rows, stimulus)
+    assert len(folds) == 10
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    prepared = pipeline.prepare(experiment(), None)
+    store = Store(tmp_path_factory.mktemp("cells"))
+    compute = pipeline.Computer(prepared, store)
+    for cell in prepared.cells:
+        with store.writing(cell) as folder:
+            compute(cell, folder)
+    return prepared, store, compute
+
+
+def test_x_is_what_the_method_says(computed):
+    prepared, _, compute = computed
+    candidate = next(c for c in prepared.candidates.values() if c.feature_space == "words")
+    X = compute.features(candidate)
+    rows, events = prepared.recording.responses.rows, prepared.recording.events
+    expected = np.zeros((len(rows), 6))
+    for i, row in rows.iterrows():
+        for d, delay in enumerate((1, 2, 3)):
+            j = i - delay
+            if j >= 0 and rows["run"][j] == row["run"]:
+                start, stop = rows["time"][j], rows["time"][j] + rows["duration"][j]
+                inside = events[
+                    (events["run"] == row["run"]) & (events["onset"] >= start - 1e-7) & (events["onset"] < stop - 1e-7)
+                ]
+                expected[i, 2 * d : 2 * d + 2] = len(inside), inside["word"].str.len().sum()
+    assert np.allclose(X[:, 0::2], expected[:, 0::2])
+    assert np.corrcoef(X[:, 1::2].ravel(), expected[:, 1::2].ravel())[0, 1] > 0.99  # punctuation is not counted
+
+
+def test_scores_are_those_of_a_fit_by_hand(computed):
+    from sklearn.linear_model import Ridge
+
+    prepared, store, compute = computed
+    cell, candidate = next((cell, c) for cell, c in prepared.candidates.items() if c.feature_space == "words")
+    result = pipeline.read_fold_scores(store.path(cell))
+    X, Y = compute.features(candidate), prepared.recording.responses.values.astype(float)
+    train, test = prepared.folds[1]
+    mean, deviation = X[train].mean(axis=0), X[train].std(axis=0)
+    for i_target in (0, 5, Y.shape[1] - 1):
+        model = Ridge(alpha=result.alpha[1, i_target]).fit((X[train] - mean) / deviation, Y[train, i_target])
+        predicted = model.predict((X[test] - mean) / deviation)
+        r = np.corrcoef(predicted, Y[test, i_target])[0, 1]
+        assert result.scores["pearson"][1, i_target] == pytest.approx(r, abs=1e-6)
+
+
+def test_a_cell_is_named_by_everything_that_decides_it():
+    base = {cell.name: cell.folder for cell in pipeline.prepare(experiment(), None).cells}
+
+    def changed(**changes):
+        other = {cell.name: cell.folder for cell in pipeline.prepare(experiment(**changes), None).cells}
+        return {name for name in base if base[name] != other[name]}
+
+    scored = {name for name in base if name.startswith("score")}
+    assert changed() == set()
+    assert changed(name="another") == set()
+    assert changed(report={"ceilings": ["split_half"]}) == set()
+    assert changed(align={"delays": [1, 2]}) == scored
+    assert changed(encode={"alphas": {"low": 1.0, "high": 1e4, "n": 4}}) == scored
+    assert changed(data={"set": "simulated", "n_subjects": 3, "seed": 1}) == scored
+
+
+def test_other_words_or_another_version_make_other_cells(monkeypatch):
+    prepared = pipeline.prepare(experiment(), None)
+    recording = prepared.recording
+    events = recording.events.copy()
+    events.loc[0, "word"] = "other"
+    changed = pipeline.Prepared(
+        prepared.experiment, Recording(events, recording.responses), prepared.stimulus, prepared.folds
+    )
+    assert not {c.folder for c in prepared.cells} & {c.folder for c in changed.cells}
+    monkeypatch.setattr(pipeline, "__version__", "9.9")
+    assert not {c.folder for c in prepared.cells} & {c.folder for c in pipeline.prepare(experiment(), None).cells}
+
+
+def test_stored_activations_of_other_events_are_refused(computed):
+    prepared, store, _ = computed
+    activations = Activations.load(store.path(prepared.extractions["words", ""]) / "layer-")
+    with pytest.raises(Misaligned, match="other onsets"):
+        pipeline._same_events(activations, prepared.recording.events.assign(onset=lambda e: e["onset"] + 1))
+
+
+def test_controls_are_joined_to_models_only():
+    features = {"gpt2": {"extractor": "text", "model": "shipped", "layers": [0, 2]}}
+    prepared = pipeline.prepare(experiment(features=features, encode={"controls": "words"}), None)
+    joint = [c for c in prepared.candidates.values() if "+" in c.feature_space]
+    assert [(c.feature_space, c.weights, c.layer) for c in joint] == [
+        ("words+gpt2", "trained", "0"),
+        ("words+gpt2", "trained", "2"),
+    ]
+    assert [cell.name for cell, _ in joint[0].parts] == ["extract-words", "extract-gpt2-trained"]
+
+
+def test_every_problem_is_found_before_any_work():
+    features = {
+        "far": {"extractor": "text", "model": "shipped", "layers": [99]},
+        "nowhere": {"extractor": "text", "model": "/no/such/folder"},
+        "column": {"extractor": "words", "quantities": [], "columns": ["surprisal"]},
+    }
+    problems = pipeline.find_problems(experiment(features=features, align={"delays": [500]}), None)
+    for expected in ("features.far", "features.nowhere", "features.column", "align.delays: a delay of 500 samples"):
+        assert any(expected in problem for problem in problems), (expected, problems)
+
+
+def test_a_clock_that_does_not_fit_is_a_problem():
+    problems = pipeline.find_problems(experiment(align={"to": "events"}), None)
+    assert any("'events' does not fit simulated" in problem for problem in problems)
+
+
+def test_a_good_experiment_has_no_problem():
+    assert pipeline.find_problems(experiment(), None) == []
+
+
+def test_the_plan_says_what_is_stored(computed):
+    prepared, store, _ = computed
+    plan = pipeline.describe_plan(prepared, store.has)
+    assert plan["cell"].tolist() == [cell.name for cell in prepared.cells]
+    assert set(plan["stored"]) == {"yes"}
+    assert set(pipeline.describe_plan(prepared, lambda cell: False)["stored"]) == {"no"}
+    on_disk = store.path(prepared.extractions["words", ""]) / "layer-" / "values.npy"
+    stated = plan.set_index("cell").loc["extract-words", "disk_mb"] * 1e6
+    assert stated == pytest.approx(on_disk.stat().st_size, rel=0.05, abs=600)
+
+
+def test_packaged_analyses_are_found():
+    assert {"demo", "brennan2016_layers", "tuckute2024_layers"} <= {path.stem for path in pipeline.analysis_files()}
+    with pytest.raises(UnknownName, match="did you mean 'demo'"):
+        pipeline.packaged_analysis("dmeo")
+
+
+def test_fold_scores_are_read_as_written(computed):
+    prepared, store, _ = computed
+    result = pipeline.read_fold_scores(store.path(next(iter(prepared.candidates))))
+    assert set(result.scores) == set(METRICS)
+    assert result.alpha.shape == (4, prepared.recording.responses.shape[1])

@@ -1,0 +1,165 @@
+import json
+
+import numpy as np
+import pytest
+
+from brainalign import report
+from brainalign.config import parse_experiment
+from brainalign.errors import BrainalignError, MissingData, UnknownName
+from brainalign.results import (
+    cell_states,
+    describe_data_set,
+    list_everything,
+    read_table,
+    run_experiment,
+)
+from brainalign.scores import COLUMNS
+
+TABLE = {
+    "name": "small",
+    "data": {"set": "simulated", "n_subjects": 4},
+    "features": {
+        "words": {"extractor": "words", "quantities": ["rate", "length"]},
+        "gpt2": {"extractor": "text", "model": "shipped", "layers": [0, 3]},
+    },
+    "align": {"delays": [1, 2, 3, 4]},
+    "encode": {
+        "controls": "words",
+        "alphas": {"low": 1.0, "high": 1e6, "n": 7},
+        "outer": {"kind": "groups"},
+        "inner": {"kind": "groups"},
+    },
+    "report": {"ceilings": ["split_half", "leave_one_subject_out"]},
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results") / "small"
+    outcome = run_experiment(parse_experiment(TABLE), folder)
+    assert outcome.complete
+    report.write(folder)
+    return folder
+
+
+def test_scores_have_the_stable_columns_and_every_row_once(finished):
+    scores = read_table(finished, "scores")
+    assert tuple(scores.columns) == COLUMNS
+    # 5 subjects with the mean, 5 regions, 2 metrics; words; gpt2 and words+gpt2 of 2 layers and the nested choice
+    assert len(scores) == 5 * 5 * 2 * (1 + 3 + 3)
+    assert not scores.duplicated(["subject", "feature_space", "weights", "layer", "target", "metric"]).any()
+    assert set(scores["layer"]) == {"", "0", "3", "nested"}
+    assert (scores["n_folds"] == 4).all()
+    assert np.isfinite(scores["score"]).all()
+
+
+def test_each_row_has_the_ceiling_of_its_kind_and_unit(finished):
+    scores = read_table(finished, "scores")
+    mean = scores["subject"] == "mean"
+    in_r = scores["metric"] == "pearson"
+    assert set(scores.loc[mean & in_r, "ceiling_kind"]) == {"split_half"}
+    assert set(scores.loc[~mean & in_r, "ceiling_kind"]) == {"leave_one_subject_out"}
+    assert scores.loc[~in_r, "noise_ceiling"].isna().all()
+
+
+def test_a_rerun_computes_nothing_and_changes_no_byte(finished):
+    before = {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()}
+    outcome = run_experiment(parse_experiment(TABLE), finished)
+    report.write(finished)
+    assert outcome.computed == []
+    assert {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()} == before
+
+
+def test_another_configuration_is_refused_unless_told(finished, tmp_path):
+    other = parse_experiment({**TABLE, "seed": 1})
+    with pytest.raises(BrainalignError, match=r"another configuration.*--overwrite"):
+        run_experiment(other, finished)
+    folder = tmp_path / "x"
+    first = parse_experiment({**TABLE, "features": {"words": TABLE["features"]["words"]}})
+    run_experiment(first, folder)
+    wider = parse_experiment({**TABLE, "features": {"words": TABLE["features"]["words"]}, "align": {"delays": [1, 2]}})
+    outcome = run_experiment(wider, folder, overwrite=True)
+    assert [cell.name for cell in outcome.stored] == ["extract-words"]
+    assert [cell.name for cell in outcome.computed] == ["score-words"]
+
+
+def test_results_never_go_into_the_data_folder(tmp_path):
+    with pytest.raises(BrainalignError, match="lies in the data folder"):
+        run_experiment(parse_experiment(TABLE), tmp_path / "data" / "out", data_dir=tmp_path / "data")
+
+
+def test_status_names_missing_damaged_and_stale(finished, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    assert set(cell_states(folder)["state"]) == {"finished"}
+    cells = sorted(p for p in (folder / "cells").iterdir() if p.name.startswith("score"))
+    shutil.rmtree(cells[0])
+    (cells[1] / "alpha.npy").write_bytes(b"")
+    text = (folder / "config.toml").read_text()
+    states = cell_states(folder).set_index("cell")["state"]
+    assert states[cells[0].name] == "missing"
+    assert states[cells[1].name] == "damaged"
+    (folder / "config.toml").write_text(text.replace("delays = [1, 2, 3, 4]", "delays = [1, 2]"))
+    states = cell_states(folder)
+    assert "stale" in set(states["state"])
+    assert (states["state"] == "missing").sum() == len(cells)
+
+
+def test_provenance_says_what_the_numbers_came_from_and_hides_who(finished):
+    provenance = json.loads((finished / "provenance.json").read_text())
+    assert provenance["versions"]["numpy"] == np.__version__
+    assert provenance["experiment"]["seed"] == 0
+    fingerprint = provenance["extractions"]["extract-gpt2-trained"]["fingerprint"]
+    assert any("model.safetensors" in json.dumps(item) for item in fingerprint.items())
+    import getpass
+    from pathlib import Path
+
+    for name in ("provenance.json", "scores.tsv", "report.html", "config.toml"):
+        text = (finished / name).read_text()
+        assert str(Path.home()) + "/" not in text
+        assert str(finished.parent) not in text
+        if getpass.getuser() != "root":
+            assert getpass.getuser() not in text
+
+
+def test_the_report_is_self_contained_and_says_it_all(finished):
+    page = (finished / "report.html").read_text()
+    for expected in ("Layer profile", "noise ceiling", "Methods", "temporal", "Spearman", "provenance", "alphas"):
+        assert expected.lower() in page.lower(), expected
+    assert 'src="http' not in page
+    assert page.count("data:image/png;base64") >= 4
+
+
+def test_the_best_of_it_is_a_short_table(finished):
+    lines = report.best_of(finished).splitlines()
+    assert len(lines) == 2 + 5
+    assert "gain of gpt2 trained" in lines[1]
+
+
+def test_hostile_names_are_escaped(finished, tmp_path):
+    import shutil
+
+    folder = tmp_path / "hostile"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("cells"))
+    for name in ("scores", "layer_choices"):
+        text = (folder / f"{name}.tsv").read_text()
+        (folder / f"{name}.tsv").write_text(text.replace("temporal", "<script>alert(1)</script>"))
+    page = report.write(folder).read_text()
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_an_unfinished_folder_says_so(tmp_path):
+    with pytest.raises(MissingData, match=r"no config.toml"):
+        report.write(tmp_path)
+
+
+def test_info_describes_data_sets(repository):
+    text = describe_data_set("brennan2016")
+    for expected in ("Brennan", "CC BY 4.0", "s33", "files"):
+        assert expected in text
+    assert "brennan2016" in list_everything()
+    with pytest.raises(UnknownName):
+        describe_data_set("brennan2015")
