@@ -298,8 +298,44 @@ def run(config, data_dir, folder):
             title: round(shared_ngrams(books.values(), text, 8), 5) for title, text in excluded.items()
         },
     }
-    (folder / "figures.json").write_text(json.dumps(figures, indent=2))
+    (shipped / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (shipped / "README.md").write_text(model_card(figures))
     return figures
+
+
+def model_card(figures):
+    """Say what the model is and is not, with its figures."""
+    config = figures["config"]
+    measured = {**figures["bits_per_byte"], **figures["bits_per_byte_excluded"]}
+    table = "\n".join(f"| {title} | {bits} |" for title, bits in measured.items())
+    ((excluded, share),) = figures["shared_8_grams_with_excluded"].items()
+    passes = figures["tokens_seen"] / figures["tokens_per_pass"]
+    return f"""# GPT-2 trained on English novels
+
+A `GPT2LMHeadModel` of {figures["n_parameters"]:,} parameters ({config["n_layer"]} layers, {config["n_embd"]} wide,
+{config["n_head"]} heads, {config["n_positions"]} tokens of context) with its own byte-level BPE of
+{config["vocab_size"]:,} tokens, stored as float16. It ships with brainalign so that language-model features can be
+computed without a network.
+
+**Trained on** {figures["n_books"]} novels of ELTeC-eng (1840-1920, public domain; Burnard 2021,
+10.5281/zenodo.4662490), {figures["tokens_seen"]:,} tokens ({passes:.2f} passes), by `analyses/train_gpt2.py` with seed
+{config["seed"]}, in {figures["minutes"]} minutes on {figures["machine"]}. {config["transcript_share"]:.0%} of the text
+was shown without punctuation, as forced alignments list words.
+
+**Left out**: {excluded} (*Alice's Adventures in Wonderland*), because data set brennan2016 is recorded while people
+listen to it; {share:.3%} of its 8-word sequences occur in the training text. Held out to measure the model:
+{", ".join(figures["bits_per_byte"])}.
+
+| novel | bits per byte |
+|---|---|
+{table}
+
+**What it is for**: features of English words in context, the demo, and tests. **What it is not**: a model of
+present-day English, a writer, or a substitute for GPT-2 in a comparison with published brain scores. Its novels carry
+the views of their time.
+
+The settings and figures are in `figures.json`. Licence: BSD-3-Clause, as brainalign.
+"""
 
 
 def main():
