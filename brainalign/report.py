@@ -169,7 +169,7 @@ def methods(experiment, scores: pd.DataFrame, provenance: dict) -> str:
     }
     text = [
         f"Data: {experiment.data.set}, {n_subjects} subject{'s' if n_subjects != 1 else ''} "
-        f"({provenance['citation']}).",
+        f"({provenance['citation']}); {_settings_text(experiment.data.config)}.",
         f"Feature spaces: {'; '.join(_feature_text(n, s) for n, s in experiment.features.items())}.",
         f"{clock}.",
         "A ridge regression per target (penalty on the sum of squares, "
@@ -198,10 +198,13 @@ def _cited(key, experiment) -> bool:
 
 
 def _feature_text(name, space) -> str:
-    settings = ", ".join(
-        f"{key} = {value}" for key, value in space.config.model_dump().items() if value not in (None, "")
-    )
-    return f"{name} ({space.extractor}: {settings})"
+    return f"{name} ({space.extractor}: {_settings_text(space.config)})"
+
+
+def _settings_text(config) -> str:
+    given = {key: value for key, value in config.model_dump().items() if value not in (None, "", ())}
+    plain = {key: ", ".join(map(str, value)) if isinstance(value, tuple) else value for key, value in given.items()}
+    return ", ".join(f"{key} = {value}" for key, value in plain.items())
 
 
 def _ceiling_text(kinds) -> str:

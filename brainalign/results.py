@@ -33,6 +33,7 @@ from brainalign.scores import tabulate
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "mne", "nilearn")
+EDGE_WARNING = 0.5  # share of targets at an edge of the penalty grid above which a run warns
 TABLES = ("scores", "diagnostics", "layer_choices", "events_per_sample")
 
 
@@ -96,12 +97,25 @@ def _claim(folder: Path, experiment: Experiment, data_dir: Path | None, overwrit
 def write_tables(prepared: Prepared, store: Store, folder: Path) -> None:
     """Write the tables and the provenance of a finished experiment."""
     scores, diagnostics, choices = tabulate(prepared, store.path)
+    _warn_of_edges(diagnostics)
     tables = dict(zip(TABLES, (scores, diagnostics, choices, events_per_sample(prepared)), strict=True))
     for name, table in tables.items():
         partial = folder / f".{name}.tsv"
         write_tsv(table, partial)
         partial.replace(folder / f"{name}.tsv")
     write_file(folder / "provenance.json", json.dumps(provenance(prepared), indent=1, sort_keys=True) + "\n")
+
+
+def _warn_of_edges(diagnostics: pd.DataFrame) -> None:
+    """Log which feature spaces have most penalties at an edge of the grid: a wider grid would change their scores."""
+    shares = diagnostics.groupby(["feature_space", "weights"], sort=False)[
+        ["at_lowest_alpha", "at_highest_alpha"]
+    ].max()
+    for edge, column in (("lowest", "at_lowest_alpha"), ("highest", "at_highest_alpha")):
+        for (space, weights), share in shares.loc[shares[column] > EDGE_WARNING, column].items():
+            log.warning(
+                "%s: %.0f %% of targets take the %s alpha of the grid", f"{space} {weights}".strip(), 100 * share, edge
+            )
 
 
 def events_per_sample(prepared: Prepared) -> pd.DataFrame:

@@ -163,3 +163,13 @@ def test_info_describes_data_sets(repository):
     assert "brennan2016" in list_everything()
     with pytest.raises(UnknownName):
         describe_data_set("brennan2015")
+
+
+def test_a_grid_that_is_too_narrow_is_warned_of(tmp_path, caplog):
+    narrow = {**TABLE["encode"], "alphas": {"low": 1e-3, "high": 1e-2, "n": 2}}
+    run_experiment(
+        parse_experiment({**TABLE, "features": {"words": TABLE["features"]["words"]}, "encode": narrow}), tmp_path
+    )
+    assert "of targets take the highest alpha of the grid" in caplog.text
+    diagnostics = read_table(tmp_path, "diagnostics")
+    assert diagnostics["at_highest_alpha"].item() > 0.5
