@@ -26,6 +26,7 @@ from brainalign.config import read_experiment
 from brainalign.data import brennan2016
 from brainalign.plots.association import scatter
 from brainalign.results import read_table, run_experiment
+from brainalign.scores import headline
 from brainalign.stats.association import bootstrap_interval, permutation_correlation
 
 PUBLISHED = "Caucheteux et al. 2022: R = .50, angular gyrus, 101 people, seven other stories"
@@ -52,20 +53,20 @@ class Config(BaseModel):
 
 def listeners(config, scores, participants):
     """Give a table of measures per listener, index subject: (measure, ROI) columns, and the quiz scores."""
-    scores = scores[(scores["metric"] == "pearson") & (scores["subject"] != "mean")]
+    scores = headline(scores[(scores["metric"] == "pearson") & (scores["subject"] != "mean")])
 
-    def measure(space, weights="", layer="", value="score"):
-        chosen = (scores["feature_space"] == space) & (scores["weights"] == weights) & (scores["layer"] == layer)
+    def measure(space, weights="", value="score"):
+        chosen = (scores["feature_space"] == space) & (scores["weights"] == weights)
         table = scores[chosen].pivot_table(index="subject", columns="target", values=value, sort=False)
         return table.assign(**{MEAN_OF_ROIS: table.mean(axis=1)})
 
-    model = measure("gpt2", "trained", "nested")
+    model = measure("gpt2", "trained")
     measures = {
         "brain score": model,
-        "gain over controls": measure("words+gpt2", "trained", "nested") - measure("words"),
-        "untrained model": measure("gpt2", "untrained", "nested"),
+        "gain over controls": measure("words+gpt2", "trained") - measure("words"),
+        "untrained model": measure("gpt2", "untrained"),
         "word rate + length": measure("rate_length"),
-        "inter-subject correlation": measure("gpt2", "trained", "nested", "noise_ceiling"),
+        "inter-subject correlation": measure("gpt2", "trained", "noise_ceiling"),
     }
     people = participants.set_index("subject").loc[model.index]
     measures["head motion"] = people[["motion_fd"]].rename(columns={"motion_fd": "mean displacement"})

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from brainalign.errors import BadConfig, BrainalignError, MissingData, UnknownName
+from brainalign.errors import BadConfig, BrainalignError, MissingData, UnknownName, did_you_mean
 from brainalign.jobs.signals import TEMPORARY_FAILURE, Terminated, handled
 
 app = typer.Typer(
@@ -149,28 +149,31 @@ def run(
 
 
 def _run(file, *, settings, more, data_dir, out, overwrite, verbose) -> None:
-    from brainalign import report
-    from brainalign.pipeline import find_problems
-    from brainalign.results import run_experiment
-
     _log_to_stderr(verbose)
-    experiment = _read(file, settings, more)
-    problems = find_problems(experiment, data_dir)
-    if problems:
-        raise BadConfig(problems, str(file))
-    folder = out or Path("results") / experiment.name
-    with handled() as stop, _progress() as on_progress:
-        outcome = run_experiment(
-            experiment, folder, data_dir=data_dir, overwrite=overwrite, stop=stop, on_progress=on_progress
-        )
-    if outcome.stopped_by:
-        raise typer.Exit(TEMPORARY_FAILURE)
-    if outcome.failed:
-        names = ", ".join(cell.name for cell, _ in outcome.failed)
-        raise BrainalignError(f"{len(outcome.failed)} cells failed: {names}; run again to redo only these")
-    page = report.write(folder)
-    print(report.best_of(folder))
-    print(f"\nreport: {page}")
+    with handled() as stop:
+        from brainalign import report
+        from brainalign.pipeline import find_problems
+        from brainalign.results import run_experiment
+
+        experiment = _read(file, settings, more)
+        problems = find_problems(experiment, data_dir)
+        if problems:
+            raise BadConfig(problems, str(file))
+        folder = out or Path("results") / experiment.name
+        with _progress() as on_progress:
+            outcome = run_experiment(
+                experiment, folder, data_dir=data_dir, overwrite=overwrite, stop=stop, on_progress=on_progress
+            )
+        if outcome.failed:
+            names = ", ".join(cell.name for cell, _ in outcome.failed)
+            raise BrainalignError(
+                f"{len(outcome.failed)} cells failed: {names}; run again to redo only what is missing"
+            )
+        if stop:
+            raise typer.Exit(TEMPORARY_FAILURE)
+        page = report.write(folder)
+        print(report.best_of(folder))
+        print(f"\nreport: {page}")
 
 
 def _progress():
@@ -231,8 +234,10 @@ def fetch(
 
     _log_to_stderr(verbose)
     if name not in manifest_names():
-        from brainalign.extract.text import fetch_model
+        from brainalign.extract import fetch_model
 
+        log = logging.getLogger("brainalign.cli")
+        log.info("no data set is called %s%s; taking it as a model", name, did_you_mean(name, manifest_names()))
         print(fetch_model(name, revision=revision))
         return
     from brainalign.data._fetch import fetch as fetch_data
@@ -260,7 +265,8 @@ def info(
 
 def main() -> None:
     """Run the command line and turn errors into a message and an exit status."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1" if "fetch" not in sys.argv[1:2] else "0")
+    if sys.stderr is None:  # closed by the caller: there is nowhere to report to, which is no reason to fail
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process runs
     try:
         app()
     except BrainalignError as error:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from brainalign.data import DATASETS
+from brainalign.encode import ESTIMATORS
 from brainalign.encode.metrics import METRICS
 from brainalign.errors import BadConfig, MissingData, UnknownName, did_you_mean
 from brainalign.extract import EXTRACTORS
@@ -21,7 +22,7 @@ CEILINGS = Literal["split_half", "leave_one_subject_out", "published"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Align(_Part):
@@ -61,15 +62,28 @@ class Splits(_Part):
     """How samples are divided: never shuffled, never across what must not be split."""
 
     kind: Literal["blocks", "groups"] = Field("blocks", description="blocks: contiguous; groups: whole runs or stimuli")
-    n: int = Field(5, ge=2, description="number of folds (kind = blocks)")
-    gap: int = Field(0, ge=0, description="samples left out on both sides of a test block (kind = blocks)")
-    by: Literal["run", "stimulus"] = Field("run", description="what is left out (kind = groups)")
+    n: int | None = Field(None, ge=2, description="number of folds; groups without n: each group in turn")
+    gap: int | None = Field(None, ge=0, description="blocks: samples left out on both sides of a test block")
+    by: Literal["run", "stimulus"] | None = Field(None, description="groups: what is left out as a whole")
+    seed: int | None = Field(None, ge=0, description="groups: draw them into the n folds at random; else in order")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_kind(cls, given):
+        """Spell out the defaults of the kind, and refuse what belongs to the other."""
+        if not isinstance(given, dict):
+            return given
+        groups = given.get("kind") == "groups"
+        foreign = [name for name in (("gap",) if groups else ("by", "seed")) if given.get(name) is not None]
+        if foreign:
+            raise ValueError(f"{foreign[0]!r} has no meaning with kind = {'groups' if groups else 'blocks'!r}")
+        return ({"by": "run"} if groups else {"n": 5, "gap": 0}) | given
 
 
 class Encode(_Part):
     """The encoding model and how it is scored."""
 
-    estimator: Literal["ridge"] = Field("ridge", description="ridge regression, one penalty per target")
+    estimator: Literal[tuple(ESTIMATORS)] = Field("ridge", description="ridge regression, one penalty per target")
     alphas: Alphas = Alphas()
     outer: Splits = Splits()
     inner: Splits = Splits(n=4)
@@ -149,7 +163,8 @@ def read_experiment(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
     Parameters
     ----------
     path : Path
-        A TOML file. Values that begin with `./`, `../` or `~` are paths relative to it.
+        A TOML file. Values that begin with `./`, `../` or `~`, or that have a slash and name something that exists, are
+        paths relative to it.
     overrides : tuple of str
         `encode.outer.n=10`: a dotted key and a TOML value; what is not TOML is taken as text. Paths are relative to the
         working directory.
@@ -245,8 +260,10 @@ def _absolute(value: Any, folder: Path) -> Any:
         return {key: _absolute(item, folder) for key, item in value.items()}
     if isinstance(value, list):
         return [_absolute(item, folder) for item in value]
-    if isinstance(value, str) and value.startswith(("./", "../", "~")):
-        return str((folder / Path(value).expanduser()).resolve())
+    if isinstance(value, str) and value:
+        path = folder / Path(value).expanduser()
+        if value.startswith(("./", "../", "~")) or ("/" in value and path.exists()):
+            return str(path.resolve())
     return value
 
 
@@ -345,7 +362,9 @@ def _describe(model, where, described) -> None:
 
 def _toml_value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
+        return (
+            "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items() if item is not None) + " }"
+        )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     if isinstance(value, str):
@@ -361,7 +380,8 @@ def _render_table(table, where, lines, comments) -> None:
         text = f"{key} = {_toml_value(value)}"
         remark = comments.get(dotted)
         if isinstance(value, dict):
-            remark = "; ".join(f"{k}: {comments[f'{dotted}.{k}']}" for k in value if f"{dotted}.{k}" in comments)
+            explained = (k for k, item in value.items() if item is not None and f"{dotted}.{k}" in comments)
+            remark = "; ".join(f"{k}: {comments[f'{dotted}.{k}']}" for k in explained)
         lines.append(f"{text}  # {remark}" if remark else text)
     for key, value in table.items():
         if isinstance(value, dict) and (not where or where == ("features",)):

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -21,12 +23,22 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write a file that is either the old one or the whole new one, whenever the process dies."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a hidden path to write to; it becomes `path` when the block ends well, and is removed when it does not.
+
+    Whenever the process dies, `path` is either the old file or the whole new one.
+    """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+        yield partial
         flush(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a text file as `whole_file` does."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")

@@ -22,8 +22,8 @@ from brainalign.align.samples import to_events, to_samples
 from brainalign.arrays import Activations, Recording, Responses
 from brainalign.config import Experiment, FeatureSpace, Splits
 from brainalign.data import DATASETS
+from brainalign.encode import ESTIMATORS
 from brainalign.encode.metrics import METRICS
-from brainalign.encode.ridge import RidgeCV
 from brainalign.encode.score import FoldScores, cross_validate
 from brainalign.encode.splits import Blocks, Fold, Groups, check_stimuli
 from brainalign.errors import BrainalignError, Misaligned, UnknownName
@@ -91,6 +91,11 @@ class Prepared:
         return {_score_cell(c, self.experiment, described): c for c in self._candidates()}
 
     @property
+    def is_series(self) -> bool:
+        """Whether samples follow each other in time, rather than each being the response to one event."""
+        return self.experiment.align.to == "samples"
+
+    @property
     def cells(self) -> list[Cell]:
         """All cells, each after those it reads."""
         return [*self.extractions.values(), *self.candidates]
@@ -105,7 +110,7 @@ class Prepared:
         control_space = self.experiment.features[controls]
         control = (self.extractions[controls, control_space.variants[0]], _layers(control_space)[0])
         for (name, weights), cell in self.extractions.items():
-            for layer in _layers(self.experiment.features[name]) if weights else ():
+            for layer in _layers(self.experiment.features[name]) if weights and name != controls else ():
                 yield Candidate(f"{controls}+{name}", weights, layer, (control, (cell, layer)))
 
 
@@ -152,19 +157,21 @@ def with_group_mean(responses: Responses) -> Responses:
     """
     if responses.columns["subject"].nunique() < 2:
         return responses
-    z = standardised_subjects(responses)
-    n_targets = z.shape[2]
-    targets = responses.columns["target"].iloc[:n_targets].to_numpy()
+    subjects, targets, z = standardised_subjects(responses)
+    if MEAN in subjects:
+        raise Misaligned(f"a subject is called {MEAN!r}, the name of the group mean; give it another name")
     columns = pd.concat([responses.columns, pd.DataFrame({"subject": MEAN, "target": targets})], ignore_index=True)
     values = np.hstack([responses.values, z.mean(axis=0).astype(responses.values.dtype)])
     return Responses(values, responses.rows, columns, responses.provenance)
 
 
-def standardised_subjects(responses: Responses) -> np.ndarray:
-    """Give the responses of the subjects (not of their mean), each target of mean 0 and deviation 1.
+def standardised_subjects(responses: Responses) -> tuple[list[str], list[str], np.ndarray]:
+    """Give the responses of the subjects, each target of mean 0 and deviation 1.
 
     Returns
     -------
+    subjects : list of str, of length n_subjects
+    targets : list of str, of length n_targets
     z : float64 array of shape (n_subjects, n_samples, n_targets)
 
     Raises
@@ -172,20 +179,24 @@ def standardised_subjects(responses: Responses) -> np.ndarray:
     Misaligned
         The subjects do not have the same targets in the same order, or a target is constant or not finite.
     """
-    individual = responses.columns[responses.columns["subject"] != MEAN]
-    targets = individual.groupby("subject", sort=False)["target"].apply(tuple)
-    if targets.nunique() != 1:
-        raise Misaligned(f"subjects have different targets: {targets.value_counts().to_dict()}")
-    of_subject = [(responses.columns["subject"] == subject).to_numpy() for subject in targets.index]
-    stacked = np.stack([responses.values[:, mask] for mask in of_subject]).astype(np.float64)
+    columns = responses.columns
+    subjects, targets = list(columns["subject"].unique()), list(columns["target"].unique())
+    position = columns.reset_index().pivot(index="subject", columns="target", values="index").loc[subjects, targets]
+    if position.isna().any(axis=None):
+        subject, target = position.isna().stack().idxmax()
+        raise Misaligned(
+            f"subject {subject} has no target {target}, others have; choose targets that all subjects have"
+        )
+    stacked = np.asarray(responses.values, np.float64)[:, position.to_numpy(int)]  # (n_samples, n_subjects, n_targets)
+    stacked = stacked.transpose(1, 0, 2)
     deviation = stacked.std(axis=1, keepdims=True)
     if not (deviation > 0).all():
         i_subject, _, i_target = np.argwhere(~(deviation > 0))[0]
         raise Misaligned(
-            f"subject {targets.index[i_subject]}, target {targets.iloc[0][i_target]} is constant or not finite and "
-            "cannot enter the group mean; leave the subject out"
+            f"subject {subjects[i_subject]}, target {targets[i_target]} is constant or not finite and cannot enter the "
+            "group mean; leave the subject out"
         )
-    return (stacked - stacked.mean(axis=1, keepdims=True)) / deviation
+    return subjects, targets, (stacked - stacked.mean(axis=1, keepdims=True)) / deviation
 
 
 def stimuli_of_samples(recording: Recording) -> np.ndarray:
@@ -208,7 +219,7 @@ def stimuli_of_samples(recording: Recording) -> np.ndarray:
 
 def splitter(splits: Splits) -> Blocks | Groups:
     """Splitter of the encoding core for a table of settings."""
-    return Blocks(splits.n, splits.gap) if splits.kind == "blocks" else Groups()
+    return Blocks(splits.n, splits.gap) if splits.kind == "blocks" else Groups(splits.n, splits.seed)
 
 
 def stimulus_groups(rows: pd.DataFrame, stimulus: np.ndarray) -> np.ndarray:
@@ -255,7 +266,7 @@ def _extraction_cell(name: str, space: FeatureSpace, weights: str, events: pd.Da
         "does": "extract",
         "version": __version__,
         "extractor": space.extractor,
-        "config": space.config.model_dump(mode="json"),
+        "settings": module.settings(space.config),
         "weights": weights,
         "fingerprint": module.fingerprint(space.config, weights=weights),
         "stimulus": _sha256(events.to_csv(index=False)),
@@ -278,7 +289,7 @@ def _score_cell(candidate: Candidate, experiment: Experiment, responses: str) ->
         "encode": experiment.encode.model_dump(mode="json", exclude={"controls", "metric"}),
     }
     parts = ("score", candidate.feature_space, candidate.weights, candidate.layer.strip("-"))
-    return Cell("-".join(filter(None, parts)), settings)
+    return Cell("-".join(filter(None, parts)), settings, needs=tuple(cell.folder for cell, _ in candidate.parts))
 
 
 class Computer:
@@ -322,19 +333,23 @@ class Computer:
                 spaces.append(to_events(activations, rows))
             else:
                 spaces.append(to_samples(activations, rows, bin=align.bin))
-        return delay(np.hstack(spaces).astype(np.float64), align.delays, run=rows["run"].to_numpy(str))
+        X = np.hstack(spaces).astype(np.float64)
+        return X if align.to == "events" else delay(X, align.delays, run=rows["run"].to_numpy(str))
 
     def score(self, candidate: Candidate, folder: Path) -> None:
         """Write what `cross_validate` gives for all subjects and targets, each array (n_folds, n_targets)."""
         encode, responses = self.prepared.experiment.encode, self.prepared.recording.responses
-        series = self.prepared.experiment.align.to == "samples"
+        for fold in self.prepared.folds:
+            inner_folds(self.prepared, fold.train)
         result = cross_validate(
-            RidgeCV(alphas=encode.alphas.values(), inner=splitter(encode.inner), scale=encode.scale),
+            ESTIMATORS[encode.estimator](
+                alphas=encode.alphas.values(), inner=splitter(encode.inner), scale=encode.scale
+            ),
             self.features(candidate),
             np.asarray(responses.values, np.float64),
             folds=self.prepared.folds,
-            groups=_groups(encode.inner, responses.rows, self.prepared.stimulus),
-            run=responses.rows["run"].to_numpy(str) if series else None,
+            groups=_groups_for_inner(self.prepared),
+            run=responses.rows["run"].to_numpy(str) if self.prepared.is_series else None,
             metrics=tuple(METRICS),
         )
         write_fold_scores(result, folder)
@@ -404,23 +419,60 @@ def _problems_of_encoding(experiment: Experiment, prepared: Prepared, rows: pd.D
     longest_delay = max(abs(d) for d in experiment.align.delays)
     if experiment.align.to == "samples" and longest_delay >= shortest:
         problems.append(f"align.delays: a delay of {longest_delay} samples is longer than a run of {shortest} samples")
+    if experiment.align.to == "events" and experiment.align.delays != (0,):
+        problems.append("align.delays: samples that are responses to single events have no delays; leave the key out")
     if (experiment.align.to == "events") != ("event" in rows):
         kind = "one event per sample" if "event" in rows else "a series in time"
         problems.append(f"align.to: {experiment.align.to!r} does not fit {experiment.data.set}, which is {kind}")
     controls = experiment.encode.controls
     if controls and len(_layers(experiment.features[controls])) * len(experiment.features[controls].variants) > 1:
         problems.append(f"encode.controls: {controls!r} has several layers or weights; controls are one matrix")
+    problems += _problems_of_ceilings(experiment, prepared.recording.responses.columns)
     for fold in prepared.folds:
-        problems += _problems_of(lambda fold=fold: _inner_folds(experiment, prepared, fold.train))
+        problems += _problems_of(lambda fold=fold: inner_folds(prepared, fold.train))
     return sorted(set(problems))
 
 
-def _inner_folds(experiment: Experiment, prepared: Prepared, train: np.ndarray) -> list[Fold]:
-    """Inner folds of one training set, as the estimator will make them."""
-    inner, rows = experiment.encode.inner, prepared.recording.responses.rows
-    groups = _groups(inner, rows, prepared.stimulus)
-    run = rows["run"].to_numpy(str)[train]
-    return splitter(inner).split(len(train), groups=None if groups is None else groups[train], run=run, position=train)
+def _problems_of_ceilings(experiment: Experiment, columns: pd.DataFrame) -> list[str]:
+    """List the kinds of noise ceiling that this data set cannot give, or would give twice."""
+    kinds, n_subjects = experiment.report.ceilings, len(set(columns["subject"]) - {MEAN})
+    problems = [
+        f"report.ceilings: {kind!r} needs at least 3 subjects, {experiment.data.set} has {n_subjects}"
+        for kind in ("split_half", "leave_one_subject_out")
+        if kind in kinds and n_subjects < 3
+    ]
+    if "published" in kinds and "noise_ceiling" not in columns:
+        problems.append(f"report.ceilings: {experiment.data.set} publishes no noise ceiling")
+    if "published" in kinds and len(kinds) > 1:
+        problems.append("report.ceilings: 'published' stands alone, so that a score has one ceiling")
+    return problems
+
+
+def _groups_for_inner(prepared: Prepared) -> np.ndarray | None:
+    """Label per sample that inner splits leave out as a whole; None for blocks, and for the runs of a series."""
+    inner, rows = prepared.experiment.encode.inner, prepared.recording.responses.rows
+    if inner.kind == "groups" and inner.by == "run" and prepared.is_series:
+        return None
+    return _groups(inner, rows, prepared.stimulus)
+
+
+def inner_folds(prepared: Prepared, train: np.ndarray) -> list[Fold]:
+    """Inner folds of one training set, as the estimator makes them.
+
+    Raises
+    ------
+    BrainalignError
+        Folds that cannot be made, or that train and test on the same stimulus.
+    """
+    inner, run = prepared.experiment.encode.inner, prepared.recording.responses.rows["run"].to_numpy(str)[train]
+    groups = _groups_for_inner(prepared)
+    groups = None if groups is None else groups[train]
+    try:
+        folds = splitter(inner).split(len(train), groups=groups, run=run, position=train)
+        check_stimuli(folds, prepared.stimulus[train])
+    except BrainalignError as error:
+        raise BrainalignError(f"encode.inner: {error}") from None
+    return folds
 
 
 def describe_plan(prepared: Prepared, is_stored) -> pd.DataFrame:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from brainalign.config import render
+from brainalign.encode.ceiling import Ceiling, normalise
+from brainalign.errors import MissingData
 from brainalign.files import write_file
 from brainalign.plots import profiles, samples
 from brainalign.results import read_config, read_provenance, read_table
-from brainalign.scores import MEAN, NESTED
+from brainalign.scores import MEAN, headline
 
 CITATIONS = {
     "ridge": "Hoerl & Kennard (1970), Technometrics 12:55-67, ridge regression",
@@ -43,6 +46,8 @@ def write(folder: Path) -> Path:
 
     experiment = read_config(folder)
     scores, provenance = read_table(folder, "scores"), read_provenance(folder)
+    if provenance["experiment"]["sha256"] != experiment.key:
+        raise MissingData(f"{folder}: the tables are of another configuration than config.toml; run it again")
     with mne.utils.use_log_level("ERROR"):
         page = mne.Report(title=f"brainalign: {experiment.name}", image_format="png", verbose=False)
         _add_summary(page, experiment, scores)
@@ -71,13 +76,13 @@ def write(folder: Path) -> Path:
             "Clock",
         )
         _add_text(page, "Methods", methods(experiment, scores, provenance))
-        _add_text(page, "Configuration", (folder / "config.toml").read_text(encoding="utf-8"), fixed=True)
+        _add_text(page, "Configuration", render(_without_places(experiment.table())), fixed=True)
         _add_text(page, "Provenance", (folder / "provenance.json").read_text(encoding="utf-8"), fixed=True)
-        partial = folder / ".report.html"
-        page.save(partial, overwrite=True, open_browser=False)
-    undated = re.sub(r"Created on [\d :-]+ via", "Created via", partial.read_text(encoding="utf-8"))
-    partial.unlink()
-    write_file(folder / "report.html", undated)
+        with tempfile.TemporaryDirectory() as scratch:
+            saved = Path(scratch) / "report.html"
+            page.save(saved, overwrite=True, open_browser=False)
+            dated = saved.read_text(encoding="utf-8")
+    write_file(folder / "report.html", re.sub(r"Created on [\d :-]+ via", "Created via", dated))
     return folder / "report.html"
 
 
@@ -87,7 +92,9 @@ def best_of(folder: Path) -> str:
     subject = main_subject(scores)
     table = summary_table(scores, subject=subject, metric=experiment.encode.metric, controls=experiment.encode.controls)
     who = "mean of the subjects" if subject == MEAN else f"subject {subject}"
-    heading = f"{experiment.encode.metric} on held-out folds, {who}, layer chosen by nested cross-validation:"
+    heading = (
+        f"{experiment.encode.metric} on held-out folds, {who}; the layer of a model is chosen within training folds:"
+    )
     return f"{heading}\n{table.to_string(index=False, float_format='{:.3f}'.format, na_rep='')}"
 
 
@@ -110,29 +117,27 @@ def summary_table(scores: pd.DataFrame, *, subject: str, metric: str, controls: 
     Returns
     -------
     table : DataFrame
-        Spaces of several layers by their nested score. `gain` is the score of the joint model less that of the
-        controls; the normalised score is score / ceiling of the same unit, nan where there is no ceiling.
+        As `scores.headline` chooses them. `gain` is the score of the joint model less that of the controls; the
+        normalised score is score / ceiling of the same unit, nan where the ceiling is below 0.1.
     """
-    rows = scores[(scores["subject"] == subject) & (scores["metric"] == metric)]
-    rows = rows[rows["layer"].isin(("", NESTED))]
-    labels = [_label(space, weights) for space, weights in zip(rows["feature_space"], rows["weights"], strict=True)]
-    wide = rows.assign(label=labels).pivot_table(
-        index="target", columns="label", values="score", sort=False, dropna=False
-    )
-    table = wide[[label for label in dict.fromkeys(labels) if "+" not in label]].rename_axis(columns=None)
-    for space, weights in dict.fromkeys(zip(rows["feature_space"], rows["weights"], strict=True)):
-        joint = _label(f"{controls}+{space}", weights)
-        if controls and joint in wide:
-            table = table.assign(**{f"gain of {_label(space, weights)}": wide[joint] - wide[controls]})
-    ceilings = rows.groupby("target", sort=False)["noise_ceiling"].first()
-    if ceilings.notna().any():
-        table = table.assign(ceiling=ceilings)
-        for space, weights in dict.fromkeys(zip(rows["feature_space"], rows["weights"], strict=True)):
+    rows = headline(scores[(scores["subject"] == subject) & (scores["metric"] == metric)])
+    spaces = {
+        (space, weights): group.set_index("target")["score"]
+        for (space, weights), group in rows.groupby(["feature_space", "weights"], sort=False)
+    }
+    table = pd.DataFrame({_label(*space): score for space, score in spaces.items() if "+" not in space[0]})
+    for (space, weights), score in spaces.items():
+        if space.startswith(f"{controls}+"):
+            model = space.removeprefix(f"{controls}+")
+            table[f"gain of {_label(model, weights)}"] = score - spaces[controls, ""]
+    values = rows.groupby("target", sort=False)["noise_ceiling"].first()
+    if values.notna().any():
+        ceiling = Ceiling(values.to_numpy(), kind="stated in the scores", unit="r", raw=values.to_numpy())
+        table["ceiling"] = values
+        for (space, weights), score in spaces.items():
             if weights == "trained" and "+" not in space:
-                table = table.assign(
-                    **{f"{_label(space, weights)} / ceiling": table[_label(space, weights)] / ceilings}
-                )
-    return table.reset_index()
+                table[f"{_label(space, weights)} / ceiling"] = normalise(score.to_numpy(), ceiling, metric=metric)
+    return table.rename_axis(index="target").reset_index()
 
 
 def edge_table(diagnostics: pd.DataFrame) -> pd.DataFrame:
@@ -165,7 +170,7 @@ def methods(experiment, scores: pd.DataFrame, provenance: dict) -> str:
     )
     split = {
         "blocks": lambda s: f"{s.n} contiguous blocks with a gap of {s.gap} samples",
-        "groups": lambda s: f"leaving out one {s.by} at a time",
+        "groups": _groups_text,
     }
     text = [
         f"Data: {experiment.data.set}, {n_subjects} subject{'s' if n_subjects != 1 else ''} "
@@ -176,12 +181,12 @@ def methods(experiment, scores: pd.DataFrame, provenance: dict) -> str:
         f"{encode.alphas.n} values from {encode.alphas.low:g} to {encode.alphas.high:g}, one per target) was fitted "
         f"and scored by cross-validation: {split[encode.outer.kind](encode.outer)}; within each training set penalties "
         f"were chosen by {split[encode.inner.kind](encode.inner)}. Centring{' and scaling' if encode.scale else ''} of "
-        "the features was fitted on training samples only. The score is the mean over folds of Pearson's r (or R2) "
-        "between prediction and response.",
+        "the features was fitted on training samples only. Scores are means over folds of Pearson's r and of R2 "
+        f"between prediction and response; shown here: {encode.metric}.",
         "Where a model has several layers, the layer of the nested score was chosen for every target and fold by the "
         "inner splits of the training set; the best layer of a profile is not a score.",
         "The group mean is the mean over subjects of their responses, each standardised per target.",
-        _ceiling_text(experiment.report.ceilings),
+        _ceiling_text(scores["ceiling_kind"]),
         f"Computed with brainalign {provenance['brainalign']}, "
         + ", ".join(f"{name} {number}" for name, number in provenance["versions"].items())
         + ".",
@@ -197,23 +202,40 @@ def _cited(key, experiment) -> bool:
     return key != "text" or any(space.extractor == "text" for space in experiment.features.values())
 
 
+def _without_places(value):
+    """Give settings with every absolute path reduced to its last part: a report is shown to others."""
+    if isinstance(value, dict):
+        return {key: _without_places(item) for key, item in value.items()}
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
 def _feature_text(name, space) -> str:
     return f"{name} ({space.extractor}: {_settings_text(space.config)})"
 
 
+def _groups_text(splits) -> str:
+    if splits.n is None:
+        return f"leaving out one {splits.by} at a time"
+    order = "in order of appearance" if splits.seed is None else f"drawn at random (seed {splits.seed})"
+    return f"{splits.n} folds of whole {'runs' if splits.by == 'run' else 'stimuli'}, {order}"
+
+
 def _settings_text(config) -> str:
-    given = {key: value for key, value in config.model_dump().items() if value not in (None, "", ())}
+    settings = _without_places(config.model_dump())
+    given = {key: value for key, value in settings.items() if value not in (None, "", ())}
     plain = {key: ", ".join(map(str, value)) if isinstance(value, tuple) else value for key, value in given.items()}
     return ", ".join(f"{key} = {value}" for key, value in plain.items())
 
 
-def _ceiling_text(kinds) -> str:
+def _ceiling_text(kinds: pd.Series) -> str:
+    """Explain the ceilings that the scores have; a published one by its own name."""
     meaning = {
         "split_half": "for the group mean, the square root of its split-half reliability (Spearman-Brown), in r",
         "leave_one_subject_out": "for a single subject, its correlation with the mean of the others, in r",
-        "published": "as published with the data, in r",
     }
-    return f"Noise ceilings: {'; '.join(meaning[kind] for kind in kinds)}." if kinds else ""
+    present = [kind for kind in dict.fromkeys(kinds) if kind]
+    listed = "; ".join(meaning.get(kind, f"as published with the data ({kind}), in r") for kind in present)
+    return f"Noise ceilings: {listed}. Scores are divided by ceilings of at least 0.1 only." if present else ""
 
 
 def _label(space, weights) -> str:

@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 
 from brainalign import __version__
+from brainalign.align.samples import sample_of_each_event
 from brainalign.arrays import read_tsv, write_tsv
 from brainalign.config import Experiment, read_experiment, render
 from brainalign.data import DATASETS
 from brainalign.data._manifest import load_manifest, manifest_names
 from brainalign.errors import BrainalignError, MissingData
 from brainalign.extract import EXTRACTORS
-from brainalign.files import write_file
+from brainalign.files import whole_file, write_file
 from brainalign.jobs.run import Outcome, run_cells
 from brainalign.jobs.signals import StopRequest
 from brainalign.jobs.store import Store, problem_of
@@ -82,13 +83,17 @@ def _claim(folder: Path, experiment: Experiment, data_dir: Path | None, overwrit
         raise BrainalignError(f"--out {folder} lies in the data folder {data_dir}; results go elsewhere")
     config = folder / "config.toml"
     text = render(experiment.table())
-    if config.exists() and config.read_text(encoding="utf-8") != text and not overwrite:
+    changed = config.exists() and config.read_text(encoding="utf-8") != text
+    if changed and not overwrite:
         raise BrainalignError(
             f"{folder} holds the results of another configuration ({config}); give another --out, or --overwrite to "
             "replace its tables (finished cells whose settings are the same are kept)"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if changed:  # numbers of the other configuration go first, so that none is ever shown beside this one
+            for name in ("provenance.json", "report.html", *(f"{table}.tsv" for table in TABLES)):
+                (folder / name).unlink(missing_ok=True)
         write_file(config, text)
     except OSError as error:
         raise BrainalignError(f"cannot write into {folder}: {error}") from None
@@ -100,9 +105,8 @@ def write_tables(prepared: Prepared, store: Store, folder: Path) -> None:
     _warn_of_edges(diagnostics)
     tables = dict(zip(TABLES, (scores, diagnostics, choices, events_per_sample(prepared)), strict=True))
     for name, table in tables.items():
-        partial = folder / f".{name}.tsv"
-        write_tsv(table, partial)
-        partial.replace(folder / f"{name}.tsv")
+        with whole_file(folder / f"{name}.tsv") as partial:
+            write_tsv(table, partial)
     write_file(folder / "provenance.json", json.dumps(provenance(prepared), indent=1, sort_keys=True) + "\n")
 
 
@@ -121,12 +125,8 @@ def _warn_of_edges(diagnostics: pd.DataFrame) -> None:
 def events_per_sample(prepared: Prepared) -> pd.DataFrame:
     """Count the events that begin in every sample: columns `run, time` (s) `n_events`."""
     rows = prepared.recording.responses.rows
-    counts = np.zeros(len(rows), int)
-    for run, events in prepared.recording.events.groupby("run", sort=False):
-        positions = np.flatnonzero((rows["run"] == run).to_numpy())
-        onsets = events["onset"].to_numpy()
-        i = np.searchsorted(rows["time"].to_numpy()[positions], onsets + 1e-6, side="right") - 1
-        np.add.at(counts, positions[np.maximum(i, 0)], 1)
+    i_sample = rows["event"] if not prepared.is_series else sample_of_each_event(prepared.recording.events, rows)
+    counts = np.bincount(i_sample, minlength=len(rows))
     return pd.DataFrame({"run": rows["run"], "time": rows["time"], "n_events": counts})
 
 
@@ -211,8 +211,9 @@ def cell_states(folder: Path, *, data_dir: Path | None = None) -> pd.DataFrame:
     Returns
     -------
     states : DataFrame
-        Columns `cell state why`; a state is "finished", "missing", "damaged" (a file is missing or changed), or "stale"
-        (finished, but its data, model, settings or the version of brainalign have changed since).
+        Columns `cell state why`, the tables of results after the cells; a state is "finished", "missing", "damaged" (a
+        file is missing or changed), or "stale" (finished, but its data, model, settings or the version of brainalign
+        have changed since).
     """
     prepared = prepare(read_config(folder), data_dir)
     store = Store(folder / "cells")
@@ -226,7 +227,20 @@ def cell_states(folder: Path, *, data_dir: Path | None = None) -> pd.DataFrame:
         if name not in wanted:
             why = problem_of(store.root / name) or "no cell of the present data, models, settings and version"
             rows.append({"cell": name, "state": "stale", "why": why})
+    rows += _table_states(folder, prepared)
     return pd.DataFrame(rows)
+
+
+def _table_states(folder: Path, prepared: Prepared) -> list[dict]:
+    """State of every table: missing, or stale when it was written from other cells."""
+    written = read_provenance(folder)["cells"] if (folder / "provenance.json").exists() else None
+    states = []
+    for name in (*(f"{table}.tsv" for table in TABLES), "provenance.json", "report.html"):
+        state = "missing" if not (folder / name).exists() else "finished"
+        if state == "finished" and written != [cell.folder for cell in prepared.cells]:
+            state = "stale"
+        states.append({"cell": name, "state": state, "why": "" if state == "finished" else "run again"})
+    return states
 
 
 def describe_data_set(name: str) -> str:

@@ -62,6 +62,15 @@ def tabulate(prepared: Prepared, path_of: Callable) -> tuple[pd.DataFrame, pd.Da
     return scores[list(COLUMNS)], pd.DataFrame(diagnostics), pd.concat(choices, ignore_index=True) if choices else empty
 
 
+def headline(scores: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows that may be reported as the score of a feature space.
+
+    The nested choice where there are several layers, else the only layer: never the best layer of a profile.
+    """
+    n_layers = scores.groupby(["feature_space", "weights"])["layer"].transform("nunique")
+    return scores[(scores["layer"] == NESTED) | (n_layers == 1)]
+
+
 def nested_scores(layers: list[FoldScores]) -> tuple[np.ndarray, FoldScores]:
     """Choose a layer per fold and target by the inner splits.
 
@@ -96,15 +105,13 @@ def noise_ceilings(responses: Responses, kinds: tuple[str, ...], seed: int) -> p
     """
     columns = responses.columns
     tables = []
-    individual = columns[columns["subject"] != MEAN]
+    of_subjects = responses.take_columns((columns["subject"] != MEAN).to_numpy())
     if "published" in kinds and "noise_ceiling" in columns:
         tables.append(
             columns.loc[columns["noise_ceiling"].notna(), ["subject", "target", "noise_ceiling", "ceiling_kind"]]
         )
-    if individual["subject"].nunique() > 2:
-        stacked = standardised_subjects(responses)
-        targets = individual["target"].iloc[: stacked.shape[2]].to_numpy()
-        subjects = individual["subject"].unique()
+    if of_subjects.columns["subject"].nunique() > 2:
+        subjects, targets, stacked = standardised_subjects(of_subjects)
         if "split_half" in kinds:
             ceiling = split_half(stacked, seed=seed)
             tables.append(_ceiling_table([MEAN], targets, ceiling.value[None], ceiling.kind))

@@ -35,7 +35,7 @@ ALLOWED = {
     "jobs": BASE | {"config"},
     "plots": {"arrays", "encode", "stats", "errors"},
     "results": BASE | BORDERS | {"", "arrays", "config", "jobs", "pipeline", "scores"},
-    "report": BASE | {"arrays", "plots", "results", "scores"},
+    "report": BASE | {"arrays", "config", "encode", "plots", "results", "scores"},
     "cli": BASE | BORDERS | {"", "config", "jobs", "pipeline", "report", "results"},
 }
 

@@ -73,7 +73,7 @@ def test_run_prints_the_best_and_ends_with_the_report(brainalign, small, tmp_pat
     assert "0 cells computed, 2 stored before" in err
     status, out, _ = brainalign("status", "out")
     assert status == 0
-    assert "2 finished" in out
+    assert "8 finished" in out
     status, out, _ = brainalign("report", "out")
     assert (status, out) == (0, "report: out/report.html\n")
 
@@ -169,10 +169,10 @@ def test_signals_end_a_run_with_their_status_and_a_rerun_continues(brainalign, s
         process.send_signal(number)
         process.stderr.read()
         assert process.wait(timeout=60) == status
-    finished = {p.name for p in (small.parent / "out" / "cells").iterdir()}
-    assert finished
-    assert not [name for name in finished if name.startswith(".")]
+    cells = small.parent / "out" / "cells"
+    assert list(cells.glob("[!.]*/cell.json"))
     assert brainalign("run", small, "--out", "out")[0] == 0
+    assert not list(cells.glob(".*"))
     assert brainalign("status", "out")[0] == 0
 
 
@@ -191,3 +191,29 @@ def test_output_into_a_closed_pipe_makes_no_traceback(small):
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, cwd=small.parent)
     assert done.stdout.startswith("data sets:")
     assert "Traceback" not in done.stderr
+
+
+def test_fetching_what_is_neither_a_data_set_nor_reachable_ends_quickly(small, tmp_path):
+    command = [sys.executable, "-m", "brainalign.cli", "fetch", "brennan2061"]
+    fresh = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment = {**fresh, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": str(tmp_path / "hub")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    assert done.returncode == 1
+    assert "did you mean 'brennan2016'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_runs_on_one_folder_do_each_other_no_harm(brainalign, small):
+    processes = [started(small) for _ in range(3)]
+    for process in processes:
+        with process:
+            errors = process.stderr.read()
+            assert process.wait(timeout=120) == 0, errors
+    assert brainalign("status", "out")[0] == 0
+
+
+def test_a_closed_standard_error_is_no_reason_to_fail(small):
+    command = f"{sys.executable} -m brainalign.cli check {small} 2>&-"
+    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True, check=False, cwd=small.parent)
+    assert done.returncode == 0
+    assert "ready to run" in done.stdout

@@ -155,3 +155,27 @@ def test_no_features_is_a_problem():
 def test_alphas_are_a_logarithmic_grid(minimal):
     alphas = read_experiment(minimal, ("encode.alphas={low=1.0,high=100.0,n=3}",)).encode.alphas.values()
     assert alphas.tolist() == pytest.approx([1, 10, 100])
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ('encode.outer={kind="groups", gap=3}', "'gap' has no meaning with kind = 'groups'"),
+        ('encode.outer={kind="blocks", by="run"}', "'by' has no meaning with kind = 'blocks'"),
+        ("encode.alphas.high=inf", "encode.alphas.high"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(minimal, override, expected):
+    assert any(expected in problem for problem in problems_of(minimal, override))
+
+
+def test_a_folder_named_without_a_dot_is_a_path(tmp_path, minimal, monkeypatch):
+    (tmp_path / "models" / "own").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for spelt in ("models/own", "./models/own"):
+        experiment = read_experiment(minimal, ("features.m.extractor=text", f"features.m.model={spelt}"))
+        assert experiment.features["m"].config.model == str(tmp_path / "models" / "own")
+    assert (
+        read_experiment(minimal, ("features.m.extractor=text", "features.m.model=org/name")).features["m"].config.model
+        == "org/name"
+    )

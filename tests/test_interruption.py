@@ -89,7 +89,8 @@ def test_a_full_disk_fails_the_cell_and_leaves_nothing_partial(tmp_path, monkeyp
 
     monkeypatch.setattr(np, "save", full)
     outcome = run_experiment(parse_experiment(TABLE), tmp_path)
-    assert len(outcome.failed) == 2 * len(WORDS)
+    assert [cell.name for cell, _ in outcome.failed] == [f"extract-{name}" for name in WORDS]
+    assert not outcome.complete
     assert "No space left" in str(outcome.failed[0][1])
     assert [p.name for p in tmp_path.iterdir() if p.name != "cells"] == ["config.toml"]
     assert list((tmp_path / "cells").iterdir()) == []

@@ -227,3 +227,103 @@ def test_fold_scores_are_read_as_written(computed):
     result = pipeline.read_fold_scores(store.path(next(iter(prepared.candidates))))
     assert set(result.scores) == set(METRICS)
     assert result.alpha.shape == (4, prepared.recording.responses.shape[1])
+
+
+def test_inner_splits_that_share_a_stimulus_are_a_problem(monkeypatch):
+    """Sentences shown twice: outer splits keep them whole, inner blocks would not."""
+    rng = np.random.default_rng(0)
+    sentences = [f"sentence {i % 40}" for i in range(80)]
+    events = pd.DataFrame({"run": "1", "onset": np.arange(80.0), "duration": 1.0, "sentence": sentences})
+    recording = Recording(events, responses(rng.standard_normal((80, 2)), "1", event=np.arange(80)))
+    monkeypatch.setattr(pipeline.DATASETS["simulated"], "load", lambda *_: recording)
+    features = {"words": {"extractor": "words", "quantities": ["length"]}}
+    by_stimulus = {"kind": "groups", "by": "stimulus", "n": 5}
+
+    def problems(inner):
+        table = {"name": "x", "data": {"set": "simulated"}, "features": features, "align": {"to": "events"}}
+        return pipeline.find_problems(
+            parse_experiment({**table, "encode": {"outer": by_stimulus, "inner": inner}}), None
+        )
+
+    assert any("encode.inner: stimulus" in line for line in problems({"kind": "blocks", "n": 4}))
+    assert problems({**by_stimulus, "n": 4}) == []
+
+
+def test_delays_between_unrelated_stimuli_are_a_problem():
+    problems = pipeline.find_problems(experiment(align={"to": "events", "delays": [1, 2]}), None)
+    assert any("have no delays" in line for line in problems)
+
+
+def test_runs_inside_and_blocks_outside_go_together(tmp_path):
+    mixed = experiment(encode={"outer": {"kind": "blocks", "n": 6, "gap": 4}})
+    assert pipeline.find_problems(mixed, None) == []
+    prepared = pipeline.prepare(mixed, None)
+    store = Store(tmp_path)
+    compute = pipeline.Computer(prepared, store)
+    for cell in prepared.cells:
+        with store.writing(cell) as folder:
+            compute(cell, folder)
+
+
+def test_the_number_of_folds_of_groups_is_honoured():
+    rows = pd.DataFrame({"run": np.repeat(list("abcdef"), 5)})
+    stimulus = np.arange(30).astype(str)
+    assert len(pipeline.make_folds(Splits(kind="groups"), rows, stimulus)) == 6
+    assert len(pipeline.make_folds(Splits(kind="groups", n=3), rows, stimulus)) == 3
+
+
+def test_subjects_are_found_whatever_the_order_of_the_columns():
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((30, 6))
+    columns = pd.DataFrame({"subject": ["a", "b", "c"] * 2, "target": ["X"] * 3 + ["Y"] * 3})
+    rows = pd.DataFrame({"run": "1", "time": np.arange(30) * 2.0, "duration": 2.0})
+    mixed = pipeline.with_group_mean(Responses(values, rows, columns))
+    assert mixed.columns.iloc[6:].to_numpy().tolist() == [["mean", "X"], ["mean", "Y"]]
+    z = (values - values.mean(axis=0)) / values.std(axis=0)
+    assert np.allclose(mixed.values[:, 6], z[:, :3].mean(axis=1))
+    assert np.allclose(mixed.values[:, 7], z[:, 3:].mean(axis=1))
+
+
+def test_subjects_with_different_targets_are_refused():
+    columns = pd.DataFrame({"subject": ["a", "a", "b"], "target": ["X", "Y", "X"]})
+    rows = pd.DataFrame({"run": "1", "time": np.arange(9) * 2.0, "duration": 2.0})
+    values = np.random.default_rng(0).standard_normal((9, 3))
+    with pytest.raises(Misaligned, match="subject b has no target Y"):
+        pipeline.with_group_mean(Responses(values, rows, columns))
+
+
+def test_a_subject_called_mean_is_refused():
+    values = np.random.default_rng(0).standard_normal((9, 2))
+    with pytest.raises(Misaligned, match="called 'mean'"):
+        pipeline.with_group_mean(responses(values, "1", ("mean", "b")))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (["split_half"], "needs at least 3 subjects, simulated has 2"),
+        (["published"], "publishes no noise ceiling"),
+    ],
+)
+def test_a_ceiling_that_cannot_be_made_is_a_problem(kinds, expected):
+    few = experiment(data={"set": "simulated", "n_subjects": 2}, report={"ceilings": kinds})
+    assert any(expected in line for line in pipeline.find_problems(few, None))
+
+
+def test_where_a_model_lies_does_not_name_its_cell(tmp_path):
+    import shutil
+
+    from brainalign.extract import resolve_model
+
+    shipped = resolve_model("shipped").folder
+    names = []
+    for place in ("one", "two"):
+        shutil.copytree(shipped, tmp_path / place / "model")
+        features = {"m": {"extractor": "text", "model": str(tmp_path / place / "model"), "layers": [1]}}
+        prepared = pipeline.prepare(experiment(features=features), None)
+        names.append([cell.folder for cell in prepared.cells])
+        assert str(tmp_path) not in str([cell.settings for cell in prepared.cells])
+    assert names[0] == names[1]
+    (tmp_path / "two" / "model" / "tokenizer_config.json").write_text('{"model_max_length": 99}')
+    changed = [cell.folder for cell in pipeline.prepare(experiment(features=features), None).cells]
+    assert changed != names[1]

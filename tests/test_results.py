@@ -173,3 +173,81 @@ def test_a_grid_that_is_too_narrow_is_warned_of(tmp_path, caplog):
     assert "of targets take the highest alpha of the grid" in caplog.text
     diagnostics = read_table(tmp_path, "diagnostics")
     assert diagnostics["at_highest_alpha"].item() > 0.5
+
+
+def test_numbers_of_another_configuration_are_never_shown(finished, tmp_path, monkeypatch):
+    """A run with --overwrite that dies leaves no old score beside the new settings."""
+    import shutil
+
+    from brainalign import results
+
+    folder = tmp_path / "x"
+    shutil.copytree(finished, folder)
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results, "run_cells", die)
+    other = parse_experiment({**TABLE, "align": {"delays": [1]}})
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(other, folder, overwrite=True)
+    with pytest.raises(MissingData):
+        report.write(folder)
+    assert not (folder / "scores.tsv").exists()
+    assert not (folder / "report.html").exists()
+
+
+def test_tables_that_are_not_of_the_configuration_are_refused(finished, tmp_path):
+    import shutil
+
+    folder = tmp_path / "x"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("cells"))
+    text = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(text.replace("delays = [1, 2, 3, 4]", "delays = [1, 2]"))
+    with pytest.raises(MissingData, match="another configuration"):
+        report.write(folder)
+
+
+def test_status_knows_when_the_tables_are_missing(finished, tmp_path):
+    import shutil
+
+    folder = tmp_path / "x"
+    shutil.copytree(finished, folder)
+    (folder / "scores.tsv").unlink()
+    states = cell_states(folder).set_index("cell")["state"]
+    assert states["scores.tsv"] == "missing"
+    assert states["report.html"] == "finished"
+
+
+def test_the_only_layer_is_in_the_summary(tmp_path):
+    features = {**TABLE["features"], "gpt2": {"extractor": "text", "model": "shipped", "layers": [3]}}
+    run_experiment(parse_experiment({**TABLE, "features": features}), tmp_path)
+    printed = report.best_of(tmp_path)
+    assert "gpt2 trained" in printed
+    assert "gain of gpt2 trained" in printed
+
+
+def test_scores_are_not_divided_by_a_ceiling_that_is_noise(finished):
+    scores = read_table(finished, "scores")
+    low = scores.assign(noise_ceiling=scores["noise_ceiling"].where(scores["target"] != "silent", 0.003))
+    table = report.summary_table(low, subject="mean", metric="pearson", controls="words").set_index("target")
+    normalised = table["gpt2 trained / ceiling"]
+    assert np.isnan(normalised["silent"])
+    expected = table.loc["temporal", "gpt2 trained"] / table.loc["temporal", "ceiling"]
+    assert normalised["temporal"] == pytest.approx(expected)
+
+
+def test_a_report_names_no_place_on_this_machine(tmp_path):
+    import shutil
+
+    from brainalign.extract import resolve_model
+
+    model = tmp_path / "home of someone" / "mine"
+    shutil.copytree(resolve_model("shipped").folder, model)
+    features = {**TABLE["features"], "gpt2": {"extractor": "text", "model": str(model), "layers": [1]}}
+    folder = tmp_path / "out"
+    run_experiment(parse_experiment({**TABLE, "features": features}), folder)
+    report.write(folder)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "config.toml" and path.suffix != ".npy":
+            assert "home of someone" not in path.read_text(), path

@@ -38,6 +38,7 @@ class Groups:
     """Splitter that tests on whole groups: each in turn (`n=None`), or `n` folds of several, see `group_blocks`."""
 
     n: int | None = None
+    seed: int | None = None
 
     def split(self, n_samples, *, groups=None, run=None, position=None):  # noqa: ARG002
         """Give the folds, a list of `Fold`. Without `groups`, the runs are the groups."""
@@ -45,7 +46,7 @@ class Groups:
         if labels is None:
             raise BrainalignError("a split by groups needs groups or run: one label per sample")
         labels = _labels(labels, n_samples, name="groups")
-        return by_group(labels) if self.n is None else group_blocks(labels, n=self.n)
+        return by_group(labels) if self.n is None else group_blocks(labels, n=self.n, seed=self.seed)
 
 
 def blocks(n_samples, *, n, gap=0, groups=None, run=None, position=None):
@@ -122,8 +123,8 @@ def by_group(groups):
     return group_blocks(groups, n=len(names))
 
 
-def group_blocks(groups, *, n):
-    """Test on each of `n` sets of whole groups, made of groups that appear one after the other.
+def group_blocks(groups, *, n, seed=None):
+    """Test on each of `n` sets of whole groups.
 
     Parameters
     ----------
@@ -131,6 +132,9 @@ def group_blocks(groups, *, n):
         What must not be split. The samples of a group may lie anywhere.
     n : int
         Number of folds, of about equal numbers of samples.
+    seed : int, optional
+        Draw the groups into the folds at random. By default a fold holds groups that appear one after the other: for
+        stimuli that are sorted by where they come from, that asks for generalisation to another source.
 
     Returns
     -------
@@ -148,6 +152,8 @@ def group_blocks(groups, *, n):
             f"{n} folds of whole groups need at least {n} groups, got {len(names)}: "
             f"{[str(name) for name in names[:10]]}; ask for fewer folds, or split into blocks"
         )
+    if seed is not None:
+        i_group = np.random.default_rng(seed).permutation(len(names))[i_group]
     ends = np.cumsum(np.bincount(i_group))  # (n_groups,) samples up to and with each group
     chosen = _borders(ends[:-1], len(i_group), n=n)
     i_fold = np.searchsorted(chosen, ends - 1, side="right")[i_group]  # (n_samples,)

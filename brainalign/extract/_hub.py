@@ -205,14 +205,15 @@ def fetch_model(model: str, *, revision: str = "") -> Path:
     if model == "shipped" or not REPOSITORY.fullmatch(model):
         raise MissingData(f"model {model!r} is not a hub id (NAME or OWNER/NAME): there is nothing to fetch")
     import huggingface_hub
+    from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
 
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE:
         raise MissingData(
             f"cannot fetch {model!r}: this process keeps off the network (HF_HUB_OFFLINE is set, by you or because it"
             " has read a model before); call `brainalign fetch` in a fresh process without that variable"
         )
-    _require_hub(model, huggingface_hub.constants.ENDPOINT)
+    _require_hub(model, constants.ENDPOINT)
     try:
         commit = revision or huggingface_hub.HfApi().model_info(model, timeout=10).sha
         folder = huggingface_hub.snapshot_download(

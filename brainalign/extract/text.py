@@ -18,6 +18,7 @@ cache and never downloaded here (`brainalign fetch MODEL` does that). Only safet
 code is run.
 """
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -112,6 +113,15 @@ def _layers(config: Config, folder) -> tuple[int, ...]:
             f"layers {wrong}: the model {config.model!r} has layers 0 (embeddings) to {n - 1}, or -{n} to -1"
         )
     return tuple(sorted({layer % n for layer in config.layers}))
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Give the settings that decide the activations: a local model by its name, not its place, and no `batch_size`.
+
+    What stood in that place is in `fingerprint`.
+    """
+    recorded = config.model_dump(mode="json", exclude={"batch_size"})
+    return recorded | {"model": Path(config.model).name if Path(config.model).is_dir() else config.model}
 
 
 def fingerprint(config: Config, *, weights: Literal["trained", "untrained"] = "trained") -> dict[str, str]:
@@ -334,7 +344,7 @@ def _provenance(reading: _Reading, *, weights: str, n_tokens: int, n_windows: in
     config = reading.config
     return {
         "extractor": "text",
-        "settings": config.model_dump(mode="json"),
+        "settings": settings(config),
         "weights": weights,
         "commit": reading.files.commit,
         "files": fingerprint(config, weights=weights),

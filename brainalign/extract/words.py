@@ -17,7 +17,7 @@ import csv
 import gzip
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -119,6 +119,11 @@ def log_frequency(words: list[str], counts: dict[str, int]) -> np.ndarray:
 def layer_names(config: Config) -> tuple[str, ...]:  # noqa: ARG001
     """Give the only layer there is, "-"."""
     return (LAYER,)
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Give the settings that decide the values: a table of counts by its name, its bytes are in `fingerprint`."""
+    return config.model_dump(mode="json") | {"frequency_table": Path(config.frequency_table).name}
 
 
 def fingerprint(config: Config, *, weights: str = "trained") -> dict[str, str]:  # noqa: ARG001

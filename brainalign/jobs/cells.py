@@ -18,10 +18,13 @@ class Cell:
     settings : dict
         JSON-able; everything that decides the result, including the folders of the cells it reads. Two cells with equal
         settings are the same cell.
+    needs : tuple of str
+        Folder names of the cells whose results it reads.
     """
 
     name: str
     settings: dict[str, Any]
+    needs: tuple[str, ...] = ()
 
     @cached_property
     def key(self) -> str:

@@ -21,6 +21,16 @@ from brainalign.jobs.cells import Cell
 RECEIPT = "cell.json"
 
 
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 class Store:
     """A folder of finished cells.
 
@@ -82,7 +92,7 @@ class Store:
         """Remove the hidden folders of processes of this machine that are gone."""
         for hidden in self.root.glob(f".{socket.gethostname()}.*"):
             pid = hidden.name.removeprefix(f".{socket.gethostname()}.").split(".")[0]
-            if not pid.isdigit() or not Path(f"/proc/{pid}").exists():
+            if not pid.isdigit() or not _is_running(int(pid)):
                 shutil.rmtree(hidden, ignore_errors=True)
 
     def finished(self) -> list[str]:

@@ -171,3 +171,16 @@ def test_scattered_test_samples_are_refused_in_a_series():
         check_series([scattered], run=np.zeros(100))
     check_series(blocks(100, n=5), run=np.zeros(100))
     check_series(by_group(np.repeat([0, 1], 50)), run=np.repeat([0, 1], 50))
+
+
+def test_groups_drawn_at_random_stay_whole_and_do_not_depend_on_labels():
+    groups = np.repeat(np.arange(30), 3)
+    folds = group_blocks(groups, n=5, seed=0)
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(90))
+    for fold in folds:
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+        assert len(fold.test) == 18
+    assert any(np.ptp(groups[fold.test]) > 10 for fold in folds)
+    again, other = group_blocks(groups * -7, n=5, seed=0), group_blocks(groups, n=5, seed=1)
+    assert all(np.array_equal(a.test, b.test) for a, b in zip(folds, again, strict=True))
+    assert not all(np.array_equal(a.test, b.test) for a, b in zip(folds, other, strict=True))

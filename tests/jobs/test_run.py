@@ -49,6 +49,20 @@ def test_a_failed_cell_does_not_stop_the_others(tmp_path):
     assert not outcome.complete
 
 
+def test_cells_that_need_a_failed_one_are_not_tried(tmp_path):
+    needing = Cell("needing", {}, needs=(CELLS[1].folder,))
+    needing_that = Cell("needing that", {"x": 1}, needs=(needing.folder,))
+
+    def fail_once(cell, folder):
+        if cell == CELLS[1]:
+            raise BrainalignError("the cause")
+        compute(cell, folder)
+
+    outcome = run_cells(fail_once, [*CELLS[:2], needing, needing_that], Store(tmp_path))
+    assert [(cell, str(error)) for cell, error in outcome.failed] == [(CELLS[1], "the cause")]
+    assert outcome.computed == [CELLS[0]]
+
+
 def test_a_defect_of_ours_is_not_swallowed(tmp_path):
     def broken(cell, folder):
         raise TypeError("a defect")
