@@ -1,0 +1,1 @@
+"""Brains (and, later, networks) whose right answer is known."""
