@@ -45,7 +45,7 @@ def double_gamma(times, *, delay, undershoot, dispersion, undershoot_dispersion,
 
 
 def glover(tr, *, duration=32.0):
-    """Glover's response at 0, tr, 2 tr, ... s: it peaks after 5.1 s and is lowest about 12 s after the event.
+    """Glover's response at 0, tr, 2 tr, ... s: it peaks about 5 s and is lowest about 12 s after the event.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def glover(tr, *, duration=32.0):
 
 
 def spm(tr, *, duration=32.0):
-    """SPM's canonical response at 0, tr, 2 tr, ... s: it peaks after 5 s and is lowest about 16 s after the event.
+    """SPM's canonical response at 0, tr, 2 tr, ... s: it peaks about 5 s and is lowest about 16 s after the event.
 
     Parameters, returns and errors are those of `glover`.
 

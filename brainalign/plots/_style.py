@@ -1,6 +1,5 @@
 """Axes and colours that all figures share."""
 
-import numpy as np
 from matplotlib.figure import Figure
 
 TRAINED, UNTRAINED, JOINT, CONTROLS, NEUTRAL = "#1f5a94", "#d98324", "#3a7d44", "#333333", "#888888"
@@ -28,8 +27,8 @@ def note(text):
 
 
 def shade_above(ax, ceiling):
-    """Shade what lies above the noise ceiling and mark it."""
-    if np.isfinite(ceiling):
+    """Shade what lies above the noise ceiling and mark it; a ceiling that is not positive is not drawn."""
+    if ceiling > 0:
         top = max(ax.get_ylim()[1], ceiling * 1.08)
         ax.axhspan(ceiling, top, color=SHADE, zorder=0, linewidth=0)
         ax.axhline(ceiling, color=NEUTRAL, linewidth=0.8, linestyle=":")
