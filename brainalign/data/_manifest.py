@@ -263,6 +263,6 @@ def require_folder(data_dir: Path | str | None) -> Path:
         It was not named, or is not a folder.
     """
     if not data_dir or not Path(data_dir).is_dir():
-        shown = os.fspath(data_dir) if data_dir else "no data folder was named"
+        shown = f"{os.fspath(data_dir)} is not a folder" if data_dir else "no data folder was named"
         raise MissingData(f"{shown}: give a folder with --data-dir, or in the environment variable BRAINALIGN_DATA")
     return Path(data_dir)
