@@ -40,6 +40,11 @@ OVERWRITE = Annotated[
 VERBOSE = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error.")]
 
 
+# How long an OpenMP thread waits for work before it gives up its core. With the default, two programs that share two cores
+# run at a tenth of their speed (1,800 instead of 9,500 tokens/s each); alone, a program loses nothing by it.
+SPIN_COUNT = "10000"
+
+
 def _log_to_stderr(verbose: bool) -> None:
     level = logging.DEBUG if verbose else logging.INFO
     package = logging.getLogger("brainalign")
@@ -265,6 +270,7 @@ def info(
 
 def main() -> None:
     """Run the command line and turn errors into a message and an exit status."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     if sys.stderr is None:  # closed by the caller: there is nowhere to report to, which is no reason to fail
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process runs
     try:

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from brainalign.cli import SPIN_COUNT
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # before torch is imported
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -362,7 +362,7 @@ def test_gpu_equals_cpu(gpt2_folder, story):
 def test_provenance_is_json_without_paths_of_this_machine(gpt2_folder, story, tmp_path):
     layer = text.extract(story, config_of(gpt2_folder))["1"]
     written = json.loads(json.dumps(layer.provenance))
-    assert written["settings"].pop("model") == str(gpt2_folder)  # as the user wrote it
+    assert written["settings"]["model"] == gpt2_folder.name
     assert str(gpt2_folder.parent) not in json.dumps(written)
     assert written["special_tokens"] == {"begin": [], "end": []}
     assert set(written["versions"]) == {"torch", "transformers"}
