@@ -40,8 +40,8 @@ OVERWRITE = Annotated[
 VERBOSE = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error.")]
 
 
-# How long an OpenMP thread waits for work before it gives up its core. With the default, two programs that share two cores
-# run at a tenth of their speed (1,800 instead of 9,500 tokens/s each); alone, a program loses nothing by it.
+# How long an OpenMP thread waits for work before it gives up its core. With the default, two programs that share two
+# cores run at a fifth of this speed (1,800 instead of 9,500 tokens/s each); alone, a program loses nothing by it.
 SPIN_COUNT = "10000"
 
 
