@@ -154,3 +154,11 @@ def test_events_need_a_recorded_run():
     )
     with pytest.raises(Misaligned, match=r"events of run \['2'\]"):
         Recording(pd.DataFrame({"run": ["2"], "onset": [0.0], "duration": [0.1]}), responses)
+
+
+def test_to_xarray_keeps_the_labels():
+    array = activations().to_xarray()
+    assert array.dims == ("row", "column")
+    assert array.coords["word"].values.tolist() == HOSTILE
+    assert array.coords["layer"].values.tolist() == ["03", "03"]
+    assert np.array_equal(array.values, activations().values)
