@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from brainalign.jobs.store import RECEIPT, problem_of
@@ -59,7 +60,9 @@ def main():
         subprocess.run(command(root / "whole"), check=True, capture_output=True)
         seconds = time.monotonic() - start
         whole = results(root / "whole")
-        rows = [kill_once(root / f"run{i}", moments.uniform(0, seconds), whole) for i in range(n_kills)]
+        kills = [(root / f"run{i}", moments.uniform(0, seconds), whole) for i in range(n_kills)]
+        with ThreadPoolExecutor(os.cpu_count()) as several:
+            rows = list(several.map(lambda kill: kill_once(*kill), kills))
     n_killed, n_wrong, n_equal = (sum(column) for column in zip(*rows, strict=True))
     figures = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
