@@ -73,7 +73,7 @@ def main():
         "files": len(whole),
     }
     print(
-        f"{n_kills} runs of {seconds:.0f} s, {n_killed} killed by SIGKILL at a random moment (the others had ended): "
+        f"{n_kills} runs of {seconds:.0f} s, {n_killed} killed by SIGKILL at a random moment: "
         f"something half-written visible in {n_wrong}, all {len(whole)} result files equal to an uninterrupted run's, "
         f"byte for byte, after a rerun in {n_equal} of {n_kills}"
     )
