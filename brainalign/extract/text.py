@@ -150,9 +150,13 @@ def _versions() -> dict[str, str]:
 
 def check(events: pd.DataFrame, config: Config) -> list[str]:
     """List what would stop `extract`, without running the model; empty when nothing would."""
+    from brainalign.extract._model import n_parameters
+
     problems = event_problems(events)
     try:
+        _device(config)
         reading = _Reading(config)
+        n_parameters(reading.files.folder)  # reads the headers of the weights, which a cut file does not survive
         if not problems:
             reading.read(events)
     except BrainalignError as error:
@@ -320,17 +324,27 @@ def extract(
     }
 
 
+def _device(config: Config) -> str:
+    """Give the torch device, "auto" resolved; one that is not here is an error."""
+    if config.device == "cpu":
+        return "cpu"
+    import torch
+
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BrainalignError(f'device {device!r}: torch {torch.__version__} sees no GPU here; set device = "cpu"')
+    return device
+
+
 def _model(reading: _Reading, *, weights: str, ids: np.ndarray):
     """Load the model or build its twin (always in float32), then move it to where and how it computes."""
     import torch
 
     from brainalign.extract._model import build_untrained, load_trained, require_left_to_right
 
-    device = reading.config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BrainalignError(f'device {device!r}: torch {torch.__version__} sees no GPU here; set device = "cpu"')
+    device = _device(reading.config)
     model = load_trained(reading.files.folder, reading.model_config)
     if weights == "untrained":
         model = build_untrained(model, seed=reading.config.seed)

@@ -388,3 +388,15 @@ def test_the_shipped_model_reads_a_story(story):
     assert all(len(layer.values) == len(story) and np.isfinite(layer.values).all() for layer in activations.values())
     untrained = text.extract(story, config, weights="untrained")
     assert not np.allclose(untrained["1"].values, activations["1"].values, atol=1e-2)
+
+
+def test_check_finds_cut_weights_and_a_missing_gpu(gpt2_folder, story, tmp_path, monkeypatch):
+    import shutil
+
+    cut = tmp_path / "cut"
+    shutil.copytree(gpt2_folder, cut)
+    weights = cut / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:20_000])
+    assert any("not a whole safetensors file" in line for line in text.check(story, config_of(cut)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert any("sees no GPU" in line for line in text.check(story, config_of(gpt2_folder, device="cuda")))
