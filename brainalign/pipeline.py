@@ -7,6 +7,7 @@ who were shown the same events share X, so all subjects and their mean are fitte
 
 import hashlib
 import importlib.resources
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,8 @@ from brainalign.encode.splits import Blocks, Fold, Groups, check_stimuli
 from brainalign.errors import BrainalignError, Misaligned, UnknownName
 from brainalign.extract import EXTRACTORS
 from brainalign.jobs.cells import Cell
+
+log = logging.getLogger(__name__)
 
 MEAN = "mean"  # the subject name of the group mean
 STIMULUS_COLUMNS = ("word", "sentence", "image", "audio")
@@ -147,7 +150,17 @@ def prepare(experiment: Experiment, data_dir: Path | None) -> Prepared:
     recording = Recording(recording.events, with_group_mean(recording.responses), recording.participants)
     stimulus = stimuli_of_samples(recording)
     folds = make_folds(experiment.encode.outer, recording.responses.rows, stimulus)
+    _warn_of_narrow_gaps(experiment)
     return Prepared(experiment, recording, stimulus, folds)
+
+
+def _warn_of_narrow_gaps(experiment: Experiment) -> None:
+    """Log blocks whose gap is shorter than the longest delay: their training and test samples share stimuli."""
+    longest = max(abs(delay) for delay in experiment.align.delays)
+    for name in ("outer", "inner"):
+        splits = getattr(experiment.encode, name)
+        if experiment.align.to == "samples" and splits.kind == "blocks" and splits.gap < longest:
+            log.warning("encode.%s.gap is %d samples, the longest delay %d: widen the gap", name, splits.gap, longest)
 
 
 def with_group_mean(responses: Responses) -> Responses:

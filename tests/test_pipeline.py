@@ -327,3 +327,10 @@ def test_where_a_model_lies_does_not_name_its_cell(tmp_path):
     (tmp_path / "two" / "model" / "tokenizer_config.json").write_text('{"model_max_length": 99}')
     changed = [cell.folder for cell in pipeline.prepare(experiment(features=features), None).cells]
     assert changed != names[1]
+
+
+def test_a_gap_shorter_than_the_delays_is_warned_of(caplog):
+    blocks = {"kind": "blocks", "n": 4, "gap": 2}
+    pipeline.prepare(experiment(encode={"outer": blocks, "inner": {**blocks, "gap": 3}}), None)
+    assert "encode.outer.gap is 2 samples, the longest delay 3" in caplog.text
+    assert "encode.inner.gap" not in caplog.text
