@@ -313,12 +313,19 @@ class Computer:
     prepared : Prepared
     store : object with `path(cell) -> Path`
         Where the cells that a cell reads are.
+
+    Raises
+    ------
+    BrainalignError
+        Inner folds that cannot be made, or that train and test on the same stimulus.
     """
 
     def __init__(self, prepared: Prepared, store):
         self.prepared = prepared
         self.store = store
         self._extractions = {cell: key for key, cell in prepared.extractions.items()}
+        for fold in prepared.folds:
+            inner_folds(prepared, fold.train)
 
     def __call__(self, cell: Cell, folder: Path) -> None:
         """Compute a cell and write its files into an empty folder."""
@@ -352,8 +359,6 @@ class Computer:
     def score(self, candidate: Candidate, folder: Path) -> None:
         """Write what `cross_validate` gives for all subjects and targets, each array (n_folds, n_targets)."""
         encode, responses = self.prepared.experiment.encode, self.prepared.recording.responses
-        for fold in self.prepared.folds:
-            inner_folds(self.prepared, fold.train)
         result = cross_validate(
             ESTIMATORS[encode.estimator](
                 alphas=encode.alphas.values(), inner=splitter(encode.inner), scale=encode.scale

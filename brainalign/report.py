@@ -13,7 +13,7 @@ from brainalign.errors import MissingData
 from brainalign.files import write_file
 from brainalign.plots import profiles, samples
 from brainalign.results import read_config, read_provenance, read_table
-from brainalign.scores import MEAN, headline
+from brainalign.scores import MEAN, edge_table, headline
 
 CITATIONS = {
     "ridge": "Hoerl & Kennard (1970), Technometrics 12:55-67, ridge regression",
@@ -138,12 +138,6 @@ def summary_table(scores: pd.DataFrame, *, subject: str, metric: str, controls: 
             if weights == "trained" and "+" not in space:
                 table[f"{_label(space, weights)} / ceiling"] = normalise(score.to_numpy(), ceiling, metric=metric)
     return table.rename_axis(index="target").reset_index()
-
-
-def edge_table(diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """Shares at the edges of the penalty grid, the layers of a space summarised by their largest share."""
-    spaces = diagnostics.groupby(["feature_space", "weights"], sort=False)
-    return spaces[["at_lowest_alpha", "at_highest_alpha"]].max().reset_index()
 
 
 def profile_table(scores: pd.DataFrame, *, metric: str, subjects: str) -> pd.DataFrame:

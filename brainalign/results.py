@@ -29,7 +29,7 @@ from brainalign.jobs.run import Outcome, run_cells
 from brainalign.jobs.signals import StopRequest
 from brainalign.jobs.store import Store, problem_of
 from brainalign.pipeline import Computer, Prepared, analysis_files, prepare
-from brainalign.scores import tabulate
+from brainalign.scores import edge_table, tabulate
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +112,7 @@ def write_tables(prepared: Prepared, store: Store, folder: Path) -> None:
 
 def _warn_of_edges(diagnostics: pd.DataFrame) -> None:
     """Log which feature spaces have most penalties at an edge of the grid: a wider grid would change their scores."""
-    shares = diagnostics.groupby(["feature_space", "weights"], sort=False)[
-        ["at_lowest_alpha", "at_highest_alpha"]
-    ].max()
+    shares = edge_table(diagnostics).set_index(["feature_space", "weights"])
     for edge, column in (("lowest", "at_lowest_alpha"), ("highest", "at_highest_alpha")):
         for (space, weights), share in shares.loc[shares[column] > EDGE_WARNING, column].items():
             log.warning(

@@ -71,6 +71,12 @@ def headline(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[(scores["layer"] == NESTED) | (n_layers == 1)]
 
 
+def edge_table(diagnostics: pd.DataFrame) -> pd.DataFrame:
+    """Shares at the edges of the penalty grid, the layers of a space summarised by their largest share."""
+    spaces = diagnostics.groupby(["feature_space", "weights"], sort=False)
+    return spaces[["at_lowest_alpha", "at_highest_alpha"]].max().reset_index()
+
+
 def nested_scores(layers: list[FoldScores]) -> tuple[np.ndarray, FoldScores]:
     """Choose a layer per fold and target by the inner splits.
 

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -24,3 +25,16 @@ def data_dir():
     if not (folder / "brennan2016").is_dir():
         pytest.skip(f"real recordings are not at {folder} (set BRAINALIGN_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def load_analysis():
+    """Give a function that imports `analyses/<name>.py`, which is no package."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, REPOSITORY / "analyses" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load

@@ -1,17 +1,11 @@
-import importlib.util
-
 import numpy as np
 import pandas as pd
 import pytest
 
 
 @pytest.fixture(scope="module")
-def analysis(repository):
-    path = repository / "analyses" / "brennan2016_comprehension.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def analysis(load_analysis):
+    return load_analysis("brennan2016_comprehension")
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import lzma
 
@@ -8,12 +7,8 @@ import torch
 
 
 @pytest.fixture(scope="module")
-def training(repository):
-    path = repository / "analyses" / "train_gpt2.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def training(load_analysis):
+    return load_analysis("train_gpt2")
 
 
 @pytest.fixture(scope="module")

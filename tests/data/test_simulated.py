@@ -1,5 +1,3 @@
-import importlib.util
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -138,11 +136,8 @@ def test_shuffled_responses_score_nothing(features):
 
 
 @pytest.fixture(scope="module")
-def make_story(repository):
-    spec = importlib.util.spec_from_file_location("make_story", repository / "analyses" / "make_story.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def make_story(load_analysis):
+    return load_analysis("make_story")
 
 
 def test_the_packaged_words_and_drivers_are_those_of_the_story_and_the_shipped_model(make_story):
