@@ -48,6 +48,7 @@ HEAVY = {
     "arrays": {"numpy", "pandas", "xarray"},
     "encode": NUMERIC,
     "encode.ridge": NUMERIC | {"torch"},
+    "encode.engine": NUMERIC | {"torch"},
     "encode.banded": NUMERIC | {"torch"},
     "align.delays": NUMERIC,
     "align.hrf": NUMERIC,

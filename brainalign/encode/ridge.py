@@ -9,7 +9,7 @@ and with X = U diag(sigma) V' the prediction of new samples is
     y_hat(alpha) = (X_new V) diag(sigma / (sigma^2 + alpha)) (U' y)
 
 so one eigendecomposition of X'X (primal) or XX' (dual), whichever is smaller, serves every penalty and every target by
-matrix products. It is done in float64; what grows with the number of targets is done in the dtype of the input.
+matrix products. It is done in float64; what grows with the number of targets is done in the precision that is chosen.
 
 References
 ----------
@@ -17,17 +17,30 @@ Hoerl & Kennard (1970), Technometrics 12:55. Saunders, Gammerman & Vovk (1998), 
 `scipy.linalg.solve` on the normal equations, scikit-learn's `Ridge` and `GridSearchCV`, himalaya's `RidgeCV`.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from brainalign.encode.metrics import as_float, check_finite, is_constant, power_of_two
+from brainalign.encode.engine.compute import choose_device, choose_precision, threads_for
+from brainalign.encode.engine.factors import dual_factors, factorise, kernel, standardisation
+from brainalign.encode.engine.plan import choose_inner_solver
+from brainalign.encode.engine.scan import WORST_CONDITION, fold_by_fold, left_out_of_the_whole, whole_components
+from brainalign.encode.engine.search import TOLERANCE, Search
+from brainalign.encode.engine.sources import WIDTH, Samples, standard_unit
+from brainalign.encode.metrics import r2
 from brainalign.encode.splits import Blocks, Groups, check_folds
 from brainalign.errors import BrainalignError, Misaligned
 
 ALPHAS = tuple(np.logspace(-1, 8, 19).tolist())
+MANY = 0.5  # share of targets at one edge of the grid that is warned of
+
+
+class EdgeWarning(UserWarning):
+    """So many targets take the lowest or the highest penalty of the grid that the best may lie outside."""
 
 
 class EdgeShare(NamedTuple):
@@ -37,86 +50,174 @@ class EdgeShare(NamedTuple):
     high: float
 
 
-class Standardisation(NamedTuple):
-    """`(X - mean) * inverse_scale`; a constant feature has inverse scale 0 and stays 0 even if it varies later."""
+class _LinearModel(RegressorMixin, BaseEstimator):
+    """Predictions and weights of a fit that is kept as weights on the components of its features."""
 
-    mean: np.ndarray  # (n_features,)
-    inverse_scale: np.ndarray  # (n_features,)
+    def predict(self, X):
+        """Predict the responses to new samples.
 
-    def __call__(self, X):
-        """Give the standardised features in float64, (n_samples, n_features)."""
-        standard = X.astype(np.float64)
-        standard -= self.mean
-        standard *= self.inverse_scale
-        return standard
+        Parameters
+        ----------
+        X : array or tensor of shape (n_samples, n_features)
 
+        Returns
+        -------
+        Y_hat : of the kind of `X`, of shape (n_samples, n_targets), or (n_samples,) if `Y` was so
+            A constant target is predicted to stay what it was.
 
-class Factors(NamedTuple):
-    """`X = U diag(sigma) V'` of rank r, with `V = basis @ rotation` kept as a product in the dual form."""
+        Raises
+        ------
+        Misaligned
+            Another number of features than in `fit`.
+        BrainalignError
+            NaN or infinity in `X`.
+        """
+        check_is_fitted(self)
+        features = _features(X)
+        if features.shape[1] != self.n_features_in_:
+            raise Misaligned(
+                f"X has {features.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input, as in fit"
+            )
+        device = self._reduced.device
+        with threads_for(*features.shape, len(self._reduced)):
+            new = self._standardise(features.whole(device=device))
+            Y_hat = self._factors.project(new).to(self._reduced.dtype) @ self._reduced.T
+            Y_hat *= torch.as_tensor(self._unit, dtype=Y_hat.dtype, device=device)
+            Y_hat += torch.as_tensor(self._mean, dtype=Y_hat.dtype, device=device)
+        return _like(Y_hat[:, 0] if self._one_target else Y_hat, X)
 
-    U: np.ndarray  # (n_samples, r)
-    sigma: np.ndarray  # (r,)
-    basis: np.ndarray  # (n_features, r) primal, (n_features, n_samples) dual
-    rotation: np.ndarray | None  # None primal, (n_samples, r) dual
+    def score(self, X, y):
+        """Give the mean r2 of the targets that vary in `y`; see `metrics.r2` for one value per target."""
+        Y_hat = torch.as_tensor(self.predict(X)).cpu().numpy()
+        Y = Samples(y, name="Y", column="target").whole(dtype=torch.float64).cpu().numpy()
+        return float(np.nanmean(r2(Y, Y_hat.reshape(len(Y_hat), -1))))
 
     @property
-    def solver(self):
-        """Which of the two forms this is."""
-        return "primal" if self.rotation is None else "dual"
+    def coef_(self):
+        """Weights in the units of X and Y, (n_targets, n_features), or (n_features,) for `Y` of one dimension."""
+        self._check_fitted_for("coef_")
+        weights = self._weights()
+        return _like(weights[0] if self._one_target else weights, self._kind)
 
-    def project(self, X):
-        """Give `X V`, (n_samples, r)."""
-        projected = X @ self.basis
-        return projected if self.rotation is None else projected @ self.rotation
+    @property
+    def intercept_(self):
+        """Prediction where all features are zero, (n_targets,), or a number for `Y` of one dimension."""
+        self._check_fitted_for("intercept_")
+        mean = torch.as_tensor(self._mean, device=self._reduced.device)
+        intercept = mean - self._weights().double() @ self._standardise.mean
+        return _like(intercept[0] if self._one_target else intercept, self._kind)
 
-    def to_features(self, reduced):
-        """Give `V reduced`, (n_features, n_targets), of weights on the components (r, n_targets)."""
-        return self.basis @ (reduced if self.rotation is None else self.rotation @ reduced)
+    @property
+    def condition_number_(self):
+        """Largest over smallest singular value of the standardised features, of those that are not lost in rounding."""
+        self._check_fitted_for("condition_number_")
+        sigma = self._factors.sigma
+        return float(sigma[-1] / sigma[0]) if len(sigma) else np.nan
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_reduced")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _check_fitted_for(self, name):
+        if not hasattr(self, "_reduced"):
+            raise AttributeError(f"{type(self).__name__} has no {name} before it is fitted")
+
+    def _weights(self):
+        weights = self._factors.to_features(self._reduced.double())  # (n_targets, n_features)
+        weights *= torch.as_tensor(self._unit, device=weights.device)[:, None]
+        return weights * self._standardise.inverse_scale
+
+    def _start(self, X, Y):
+        """Read the data and decide where and in which precision to compute."""
+        if Y is None:
+            raise BrainalignError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        features, targets = _features(X), Samples(Y, name="Y", column="target")
+        if features.shape[0] != targets.shape[0]:
+            raise Misaligned(f"X has {features.shape[0]} samples but Y has {targets.shape[0]}")
+        for values in (features, targets):
+            if 0 in values.shape:
+                raise Misaligned(
+                    f"nothing to fit: {values.name} has {values.shape[1]} {values.column}(s) (shape={values.shape}) "
+                    "while a minimum of 1 is required, and a minimum of 2 samples"
+                )
+        if features.shape[0] < 2:
+            raise Misaligned("1 sample: a fit with intercept needs two or more")
+        device = choose_device(self.device)
+        precision = choose_precision(self.precision, dtypes=(features.dtype, targets.dtype), device=device)
+        self.n_features_in_, self._one_target = features.shape[1], targets.one_column
+        self._kind = X[:0] if isinstance(X, torch.Tensor) else np.empty(0)
+        self.device_, self.precision_ = str(device), precision.name
+        return features.whole(device=device), targets, precision, device
+
+    def _keep(self, factors, standardise, mean, unit):
+        """Keep what predicts; the components of the samples that were fitted are not needed for it."""
+        self._factors = factors._replace(U=factors.U[:0])
+        self._standardise, self._mean, self._unit = standardise, mean, unit
+        self.solver_ = factors.solver
 
 
-def standardisation(X, *, scale):
-    """Fit the centring, and where `scale` the division by the standard deviation, of each feature.
+class Ridge(_LinearModel):
+    """Ridge regression with intercept and given penalties.
 
     Parameters
     ----------
-    X : float array of shape (n_samples, n_features)
+    alpha : float or array of shape (n_targets,)
+        Penalty on the sum of squares, positive.
     scale : bool
+        Divide features by their standard deviation.
+    precision : {None, "float32", "float64"}
+        None: that of the data.
+    device : {"cpu", "cuda", "auto"}
 
-    Returns
-    -------
-    standardise : Standardisation
-    """
-    constant = is_constant(X)
-    mean = X.mean(axis=0, dtype=np.float64)
-    deviation = X.std(axis=0, dtype=np.float64) if scale else np.ones(X.shape[1])
-    return Standardisation(mean, np.where(constant, 0, 1 / np.where(constant, 1, deviation)))
-
-
-def factorise(X):
-    """Decompose centred features by the eigenvectors of the smaller of X'X and XX'.
-
-    Parameters
+    Attributes
     ----------
-    X : float64 array of shape (n_samples, n_features)
-
-    Returns
-    -------
-    factors : Factors
-        Components whose eigenvalue is lost in the rounding of the largest are left out.
+    coef_, intercept_ : arrays of shape (n_targets, n_features) and (n_targets,)
+        In the units of `X` and `Y`; computed when asked for.
+    solver_ : {"primal", "dual"}
+    precision_, device_ : str
+        Those used.
+    condition_number_ : float
     """
-    n_samples, n_features = X.shape
-    primal = n_features <= n_samples
-    # numpy's eigh: scipy brings its own OpenBLAS, whose waiting threads slow the products that follow
-    eigenvalues, vectors = np.linalg.eigh(X.T @ X if primal else X @ X.T)
-    largest = eigenvalues[-1] if len(eigenvalues) else 0.0
-    kept = eigenvalues > largest * max(X.shape) * np.finfo(np.float64).eps
-    sigma, vectors = np.sqrt(eigenvalues[kept]), vectors[:, kept]
-    if primal:
-        return Factors((X @ vectors) / sigma, sigma, vectors, None)
-    return Factors(vectors, sigma, X.T, vectors / sigma)
+
+    def __init__(self, alpha=1.0, *, scale=True, precision=None, device="cpu"):
+        self.alpha = alpha
+        self.scale = scale
+        self.precision = precision
+        self.device = device
+
+    def fit(self, X, Y, groups=None):  # noqa: ARG002
+        """Fit on all samples.
+
+        Parameters
+        ----------
+        X, Y : as in `RidgeCV.fit`
+        groups : ignored
+            There is nothing to choose.
+
+        Returns
+        -------
+        self : Ridge
+        """
+        X, targets, precision, device = self._start(X, Y)
+        if precision.scan != precision.fit:
+            raise BrainalignError('Ridge has nothing to scan: precision is None, "float32" or "float64"')
+        alpha = np.broadcast_to(_positive(self.alpha, ordered=False), targets.shape[1])
+        with threads_for(*X.shape, targets.shape[1]):
+            standardise = standardisation(X, scale=self.scale)
+            factors = factorise(X, standardise)
+            self._reduced, mean, unit = components(factors, targets, dtype=precision.fit, device=device)
+            penalties, i_alpha = torch.as_tensor(alpha, device=device).unique(return_inverse=True)
+            shrink(self._reduced, factors.sigma, penalties, i_alpha)
+            self._keep(factors, standardise, mean, unit)
+        return self
 
 
-class RidgeCV(RegressorMixin, BaseEstimator):
+class RidgeCV(_LinearModel):
     """Ridge regression with intercept; the penalty of each target is chosen by cross-validation in the training data.
 
     Parameters
@@ -129,6 +230,11 @@ class RidgeCV(RegressorMixin, BaseEstimator):
         of a series shorter than 100), where there is one.
     scale : bool
         Divide features by their standard deviation; like the centring, fitted on the training part of each split.
+    precision : {None, "float32", "float64", "mixed"}
+        None: float32 where X and Y are, else float64. "mixed": penalties are scanned in bfloat16, its error is measured
+        against float64 on some targets, and targets whose best penalties lie within six of its standard deviations are
+        scanned once more in float32, as is the fit; `inner_score_` then has the error that `spot_check_` tells.
+    device : {"cpu", "cuda", "auto"}
 
     Attributes
     ----------
@@ -140,9 +246,19 @@ class RidgeCV(RegressorMixin, BaseEstimator):
         what feature spaces may be compared by without looking at the outer test set. nan for a constant target.
     alpha_at_edge_ : EdgeShare
         Among targets that are not constant.
+    n_constant_ : int
+        Targets that do not vary.
     n_inner_folds_ : int
     solver_ : {"primal", "dual"}
         Of the final fit.
+    inner_solver_ : {"primal", "dual", "left out of the whole"}
+        How the folds were computed, see `engine.scan`.
+    spot_check_ : SpotCheck
+        The precision used against float64.
+    precision_, device_ : str
+        Those used.
+    condition_number_ : float
+        Of the standardised features.
     coef_ : array of shape (n_targets, n_features)
         In the units of `X` and `Y`, so that `Y_hat = X @ coef_.T + intercept_`; computed when asked for.
     intercept_ : array of shape (n_targets,)
@@ -153,24 +269,27 @@ class RidgeCV(RegressorMixin, BaseEstimator):
     The unit of `Y` decides nothing: responses in tesla choose the same penalties as in femtotesla.
     """
 
-    def __init__(self, alphas=ALPHAS, *, inner=None, scale=True):
+    def __init__(self, alphas=ALPHAS, *, inner=None, scale=True, precision=None, device="cpu"):
         self.alphas = alphas
         self.inner = inner
         self.scale = scale
+        self.precision = precision
+        self.device = device
 
     def fit(self, X, Y, groups=None, *, run=None, position=None):
         """Choose a penalty per target and fit with it on all samples.
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_features)
-        Y : array of shape (n_samples, n_targets) or (n_samples,)
-            float32 and float64 are computed in as they are, if both are float32; anything else in float64.
+        X : array, memory map or tensor of shape (n_samples, n_features)
+        Y : array, memory map or tensor of shape (n_samples, n_targets) or (n_samples,)
+            Read in blocks of targets, and never copied whole. Both may be given as lists or iterators of runs; an
+            iterator of `Y` is written through to a temporary file.
         groups : array of shape (n_samples,), optional
             What no inner split may cut: runs, stories, stimuli.
         run : array of shape (n_samples,), optional
             Uninterrupted recordings, each contiguous: the gap of `Blocks` counts within them. Without `groups` they are
-            what `Groups` and `inner=None` leave out.
+            what `Groups` and `inner=None` leave out. By default those that `X` or `Y` was given as.
         position : int array of shape (n_samples,), optional
             Places of the samples in the series they were taken from, see `splits.blocks`.
 
@@ -185,91 +304,79 @@ class RidgeCV(RegressorMixin, BaseEstimator):
         BrainalignError
             NaN or infinity (names sample and target or feature), a penalty that is not positive, folds that cannot be
             made.
+
+        Warns
+        -----
+        EdgeWarning
+            More than half of the targets take the lowest, or the highest, of several penalties.
+        PrecisionWarning
+            "mixed" is no faster here, and float32 is used.
         """
-        X, Y = _features_and_targets(X, Y)
+        X, targets, precision, device = self._start(X, Y)
         alphas = _positive(self.alphas)
-        self.n_features_in_ = X.shape[1]
-        self._one_target = Y.ndim == 1
-        Y = Y.reshape(len(X), -1)
-        constant = is_constant(Y)
-        self._mean = Y.mean(axis=0, dtype=np.float64)
-        centred = Y - self._mean
-        self._unit = power_of_two(np.abs(centred).max(axis=0, initial=0))
-        # (n_samples, n_targets), of size 1 in whatever unit Y was
-        Y = (centred / self._unit).astype(np.result_type(X, Y))
-        folds = self._inner_folds(len(X), groups=groups, run=run, position=position)
+        folds = self._inner_folds(len(X), groups=groups, run=targets.run if run is None else run, position=position)
         self.n_inner_folds_ = len(folds)
-        sse, sst = errors_of_folds(X, Y, folds, alphas=alphas, scale=self.scale)
-        i_alpha = largest_of_the_best(sse, rounding=16 * np.finfo(Y.dtype).eps)  # (n_targets,)
-        self.alpha_ = np.where(constant, np.nan, alphas[i_alpha])
-        chosen = np.take_along_axis(sse, i_alpha[None], axis=0)[0]
-        self.inner_score_ = np.where(constant, np.nan, 1 - chosen / np.where(constant, 1, sst))
-        self.alpha_at_edge_ = _edge_share(i_alpha[~constant], len(alphas))
-        self._standardise = standardisation(X, scale=self.scale)
-        self._factors = factorise(self._standardise(X))
-        self.solver_ = self._factors.solver
-        self._reduced = self._reduced_weights(Y, constant=constant)
+        with threads_for(*X.shape, targets.shape[1]):
+            choice = self._search(X, targets, folds, alphas, precision=precision, device=device)
+        self.alpha_ = np.where(choice.constant, np.nan, alphas[choice.i_alpha])
+        self.inner_score_ = np.where(choice.constant, np.nan, 1 - choice.sse / np.where(choice.constant, 1, choice.sst))
+        self.n_constant_ = int(choice.constant.sum())
+        self.alpha_at_edge_ = _edge_share(choice.i_alpha[~choice.constant], len(alphas))
+        _warn_of_edges(self.alpha_at_edge_)
         return self
 
-    def predict(self, X):
-        """Predict the responses to new samples.
+    def _search(self, X, targets, folds, alphas, *, precision, device):
+        """Choose penalties and keep the weights on the components that belong to them."""
+        standardise = standardisation(X, scale=self.scale)
+        folds = [tuple(torch.as_tensor(samples, device=device) for samples in fold) for fold in folds]
+        penalties = torch.as_tensor(alphas, device=device)
+        self.inner_solver_, K = self._inner_solver(X, standardise, folds, penalties, targets.shape[1], precision)
+        tolerance = TOLERANCE[precision.name]
+        if K is None:
+            vectors, kept = None, None
+            factors = factorise(X, standardise)
+            made = fold_by_fold(X, folds, penalties, scale=self.scale, tolerance=tolerance)
+        else:
+            eigenvalues, vectors = whole_components(K)
+            factors, kept = factors_of_whole(X, standardise, eigenvalues, vectors)
+            quick = precision.name == "mixed"
+            made = left_out_of_the_whole(eigenvalues, vectors, folds, penalties, tolerance=tolerance, quick=quick)
+        U = factors.U.to(precision.fit)
+        self._reduced = torch.empty(targets.shape[1], U.shape[1], dtype=precision.fit, device=device)
 
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
+        def keep(columns, Y, source):
+            self._reduced[columns] = Y @ U if kept is None else source[:, kept]
 
-        Returns
-        -------
-        Y_hat : array of shape (n_samples, n_targets), or (n_samples,) if `Y` was so
-            A constant target is predicted to stay what it was.
+        search = Search(made, targets, precision=precision, device=device, vectors=vectors, keep=keep)
+        choice, self.spot_check_ = search.choose()
+        shrink(self._reduced, factors.sigma, penalties, torch.as_tensor(choice.i_alpha, device=device))
+        self._keep(factors, standardise, choice.mean, choice.unit)
+        return choice
 
-        Raises
-        ------
-        Misaligned
-            Another number of features than in `fit`.
-        BrainalignError
-            NaN or infinity in `X`.
-        """
-        check_is_fitted(self)
-        X = as_float(X)
-        if X.ndim != 2 or X.shape[1] != self.n_features_in_:
-            raise Misaligned(f"X must be (n_samples, {self.n_features_in_}) as in fit, got {X.shape}")
-        check_finite(X, name="X", column="feature")
-        projected = self._factors.project(self._standardise(X)).astype(self._reduced.dtype)  # (n_samples, r)
-        Y_hat = ((projected @ self._reduced) * self._unit + self._mean).astype(self._reduced.dtype)
-        return Y_hat[:, 0] if self._one_target else Y_hat
-
-    @property
-    def coef_(self):
-        """Weights in the units of X and Y, (n_targets, n_features)."""
-        check_is_fitted(self)
-        weights = self._factors.to_features(self._reduced) * self._unit  # (n_features, n_targets)
-        return (weights * self._standardise.inverse_scale[:, None]).T
-
-    @property
-    def intercept_(self):
-        """Prediction where all features are zero, (n_targets,)."""
-        return self._mean - self.coef_ @ self._standardise.mean
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "_reduced")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
+    def _inner_solver(self, X, standardise, folds, penalties, n_targets, precision):
+        """Choose how to compute the folds; with XX' where they are left out of the whole, which must be safe."""
+        by_fold, inner_solver = (
+            choose_inner_solver(
+                *X.shape,
+                n_targets,
+                n_trains=[len(train) for train, _ in folds],
+                n_alphas=len(penalties),
+                scale=scale,
+                precision=precision.name,
+            )
+            for scale in (True, self.scale)
+        )
+        if inner_solver == by_fold:
+            return by_fold, None
+        K = kernel(X, standardise)
+        safe = torch.linalg.matrix_norm(K) < WORST_CONDITION * penalties.min()
+        return (inner_solver, K) if safe else (by_fold, None)
 
     def _inner_folds(self, n_samples, *, groups, run, position):
         inner = default_inner(n_samples, groups=groups, run=run) if self.inner is None else self.inner
         if hasattr(inner, "split"):
             return inner.split(n_samples, groups=groups, run=run, position=position)
         return check_folds(inner, n_samples)
-
-    def _reduced_weights(self, Y, *, constant):
-        """Give the weights on the components, (r, n_targets): `Y_hat = (X V) reduced`, 0 for constant targets."""
-        sigma = self._factors.sigma[:, None]
-        shrinkage = sigma / (sigma**2 + np.where(constant, np.inf, self.alpha_))  # (r, n_targets)
-        return self._factors.U.T.astype(Y.dtype) @ Y * shrinkage.astype(Y.dtype)
 
 
 def default_inner(n_samples, *, groups=None, run=None):
@@ -293,81 +400,85 @@ def default_inner(n_samples, *, groups=None, run=None):
     return Blocks(n=5, gap=min(5, n_samples // 20))
 
 
-def errors_of_folds(X, Y, folds, *, alphas, scale):
-    """Sum squared errors over the test sets of folds, for every penalty and target.
+def components(factors, targets, *, dtype, device):
+    """Give the components of responses, block by block.
 
     Parameters
     ----------
-    X : float array of shape (n_samples, n_features)
-    Y : float array of shape (n_samples, n_targets)
-    folds : list of Fold
-    alphas : array of shape (n_alphas,)
-    scale : bool
-        Divide features by their standard deviation in the training set of each fold.
+    factors : Factors
+    targets : Samples
 
     Returns
     -------
-    sse : float64 array of shape (n_alphas, n_targets)
-        Of ridge regression.
-    sst : float64 array of shape (n_targets,)
-        Of the mean of the training set.
+    components : tensor of shape (n_targets, r)
+        `Y' U`, in units of the targets.
+    mean, unit : float64 arrays of shape (n_targets,)
     """
-    sse = np.zeros((len(alphas), Y.shape[1]))
-    sst = np.zeros(Y.shape[1])
-    for train, test in folds:
-        standardise = standardisation(X[train], scale=scale)
-        factors = factorise(standardise(X[train]))
-        mean = Y[train].mean(axis=0, dtype=np.float64).astype(Y.dtype)
-        projected_Y = factors.U.T.astype(Y.dtype) @ (Y[train] - mean)  # (r, n_targets)
-        projected_X = factors.project(standardise(X[test]))  # (n_test, r)
-        deviation = Y[test] - mean  # (n_test, n_targets)
-        sst += np.square(deviation).sum(axis=0, dtype=np.float64)
-        for i_alpha, alpha in enumerate(alphas):
-            shrunken = projected_X * (factors.sigma / (factors.sigma**2 + alpha))
-            residual = deviation - shrunken.astype(Y.dtype) @ projected_Y
-            sse[i_alpha] += np.square(residual, out=residual).sum(axis=0, dtype=np.float64)
-    return sse, sst
+    n_targets, U = targets.shape[1], factors.U.to(dtype)
+    found = torch.empty(n_targets, U.shape[1], dtype=dtype, device=device)
+    mean, unit = np.empty(n_targets), np.empty(n_targets)
+    for columns in targets.blocks():
+        Y, mean[columns], unit[columns], _ = standard_unit(targets.read(columns, dtype=dtype, device=device))
+        torch.mm(Y, U, out=found[columns])
+        targets.release()
+    return found, mean, unit
 
 
-def largest_of_the_best(sse, *, rounding):
-    """Give the index of the largest penalty whose error is the smallest but for rounding.
+def shrink(components, sigma, alphas, i_alpha):
+    """Multiply by `sigma / (sigma^2 + alpha)`, in place: the components U'y become weights on the components.
 
     Parameters
     ----------
-    sse : array of shape (n_alphas, n_targets)
-        Penalties ascending.
-    rounding : float
-        Relative difference of errors that means nothing; relative, so that the unit of the responses does not matter.
-
-    Returns
-    -------
-    i_alpha : int array of shape (n_targets,)
+    components : tensor of shape (n_targets, r)
+    sigma : float64 tensor of shape (r,)
+    alphas : float64 tensor of shape (n_alphas,)
+    i_alpha : int tensor of shape (n_targets,)
     """
-    ties = sse <= sse.min(axis=0) * (1 + rounding)
-    return len(sse) - 1 - np.argmax(ties[::-1], axis=0)
+    shrinkage = (sigma / (sigma**2 + alphas[:, None])).to(components.dtype)  # (n_alphas, r)
+    for block, chosen in zip(components.split(WIDTH), i_alpha.split(WIDTH), strict=True):
+        block *= shrinkage[chosen]
 
 
-def _features_and_targets(X, Y):
-    X, Y = as_float(X), as_float(Y)
-    if X.ndim != 2 or Y.ndim not in (1, 2):
-        raise Misaligned(f"X must be (n_samples, n_features) and Y (n_samples, n_targets), got {X.shape} and {Y.shape}")
-    if len(X) != len(Y):
-        raise Misaligned(f"X has {len(X)} samples but Y has {len(Y)}")
-    if 0 in X.shape or Y.size == 0:
-        raise Misaligned(f"nothing to fit: X is {X.shape}, Y is {Y.shape}")
-    check_finite(X, name="X", column="feature")
-    check_finite(Y.reshape(len(Y), -1), name="Y", column="target")
-    return X, Y
+def factors_of_whole(X, standardise, eigenvalues, vectors):
+    """Give the factors of the features from the components of all samples, and which of those they are."""
+    kept = eigenvalues > eigenvalues[-1] * max(X.shape) * torch.finfo(torch.float64).eps
+    return dual_factors(X, standardise, eigenvalues[kept].sqrt(), vectors[:, kept]), kept
 
 
-def _positive(alphas):
-    alphas = np.unique(np.atleast_1d(np.asarray(alphas, dtype=np.float64)))
-    if alphas.ndim != 1 or len(alphas) == 0 or not np.isfinite(alphas).all() or alphas[0] <= 0:
+def _features(X):
+    features = Samples(X, name="X", column="feature")
+    if features.one_column:
+        raise Misaligned(
+            f"X must be (n_samples, n_features), got ({features.shape[0]},). Reshape your data: "
+            "one feature is X[:, None], one sample is X[None]"
+        )
+    return features
+
+
+def _like(tensor, kind):
+    """Give a tensor as an array, or on the device of `kind` if that is a tensor."""
+    return tensor.to(kind.device) if isinstance(kind, torch.Tensor) else tensor.cpu().numpy()
+
+
+def _positive(alphas, *, ordered=True):
+    alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
+    if alphas.ndim != 1 or len(alphas) == 0 or not np.isfinite(alphas).all() or alphas.min() <= 0:
         raise BrainalignError(f"alphas must be positive and finite, got {alphas.tolist()}")
-    return alphas
+    return np.unique(alphas) if ordered else alphas
 
 
 def _edge_share(i_alpha, n_alphas):
     if n_alphas == 1 or len(i_alpha) == 0:
         return EdgeShare(np.nan, np.nan)
     return EdgeShare(float(np.mean(i_alpha == 0)), float(np.mean(i_alpha == n_alphas - 1)))
+
+
+def _warn_of_edges(share):
+    for name, direction, value in (("lowest", "lower", share.low), ("highest", "higher", share.high)):
+        if value > MANY:
+            warnings.warn(
+                f"{value:.0%} of the targets take the {name} penalty of the grid: the best may be {direction} "
+                "(targets without signal take the highest)",
+                EdgeWarning,
+                stacklevel=3,
+            )

@@ -1,16 +1,14 @@
 """Held-out scores: fit on the training part of every fold, score on its test part."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import clone
-from threadpoolctl import threadpool_limits
 
 from brainalign.encode.metrics import METRICS
 from brainalign.encode.splits import check_folds, check_series, check_stimuli
 from brainalign.errors import Misaligned
-
-SMALL_PROBLEM = 2e9  # multiplications of the Gram matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +89,15 @@ def cross_validate(estimator, X, Y, *, folds, groups=None, run=None, metrics=("p
         check_series(folds, run=run)
     scores = {name: np.full((len(folds), Y.shape[1]), np.nan) for name in measures}
     fitted = []
-    with _threads_for(X):
-        for i_fold, (train, test) in enumerate(folds):
-            model = clone(estimator)
+    for i_fold, (train, test) in enumerate(folds):
+        model = clone(estimator)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*penalty of the grid")  # counted in `alpha_at_edge`
             model.fit(X[train], Y[train], groups=_of(groups, train), run=_of(run, train), position=train)
-            Y_hat = model.predict(X[test])
-            for name, measure in measures.items():
-                scores[name][i_fold] = measure(Y[test], Y_hat)
-            fitted.append(_diagnostics(model, Y.shape[1]))
+        Y_hat = model.predict(X[test])
+        for name, measure in measures.items():
+            scores[name][i_fold] = measure(Y[test], Y_hat)
+        fitted.append(_diagnostics(model, Y.shape[1]))
     alpha, inner_score, at_edge = (np.stack(values) for values in zip(*fitted, strict=True))
     return FoldScores(scores, alpha, inner_score, at_edge)
 
@@ -147,16 +146,6 @@ def _aligned(X, Y, *, groups, run):
         if values is not None and len(values) != len(X):
             raise Misaligned(f"X has {len(X)} samples but {name} has {len(values)}")
     return X, Y, labels["groups"], labels["run"]
-
-
-def _threads_for(X):
-    """Keep small problems on one BLAS thread: a second brings them nothing, and waits for a busy core for ever.
-
-    Decomposing 450 x 450 took 20 ms with one thread or two; beside another program on the same two cores 22 ms with one
-    and up to 1,900 ms with two.
-    """
-    small = X.shape[0] * X.shape[1] * min(X.shape) < SMALL_PROBLEM
-    return threadpool_limits(limits=1 if small else None, user_api="blas")
 
 
 def _of(labels, samples):

@@ -1,0 +1,155 @@
+"""What a fit will cost, before it starts: operations, memory and time."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from brainalign.encode.engine.compute import choose_device, choose_precision, product_rate
+from brainalign.encode.engine.factors import is_primal
+from brainalign.encode.engine.sources import WIDTH
+
+EIGEN = 13  # an eigendecomposition of n x n takes as long as a product of EIGEN n^3 operations
+SPEED = {"float64": 1.0, "float32": 2.0, "mixed": 12.0}  # of the scan's products, relative to float64
+REACHED = 0.8  # of the measured rate of products
+COMBINED = 0.7  # of the penalties' matrices are left when near ones are combined, for grids of half to whole decades
+
+
+class Operations(NamedTuple):
+    """Floating-point operations, by the precision they are done in."""
+
+    double: float
+    scan: float
+    fit: float
+
+    def relative_time(self, precision):
+        """Give the time in units of operations in float64; fixed numbers, so that a choice is the same everywhere."""
+        fit = SPEED["float64" if precision == "float64" else "float32"]
+        return self.double + self.scan / SPEED[precision] + self.fit / fit
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a fit of `RidgeCV` will take.
+
+    Parameters
+    ----------
+    inner_solver, solver : str
+        As in `RidgeCV`.
+    operations : Operations
+    bytes : int
+        Peak memory besides X, Y and what the libraries take when they are loaded.
+    seconds : float
+        By the rates of products measured on this device.
+    """
+
+    inner_solver: str
+    solver: str
+    operations: Operations
+    bytes: int
+    seconds: float
+
+
+def plan_ridge(
+    n_samples, n_features, n_targets, *, n_alphas=19, n_folds=5, scale=True, precision="float32", device="cpu"
+):
+    """State what `RidgeCV.fit` will take, for folds of equal size without a gap.
+
+    Parameters
+    ----------
+    n_samples, n_features, n_targets, n_alphas, n_folds : int
+    scale : bool
+    precision : {"float32", "float64", "mixed"}
+    device : {"cpu", "cuda", "auto"}
+
+    Returns
+    -------
+    plan : Plan
+    """
+    device = choose_device(device)
+    precision = choose_precision(precision, dtypes=(), device=device)
+    n_trains = fold_sizes(n_samples, n_folds)
+    shape = (n_samples, n_features, n_targets)
+    inner_solver = choose_inner_solver(
+        *shape, n_trains=n_trains, n_alphas=n_alphas, scale=scale, precision=precision.name
+    )
+    operations = count_operations(inner_solver, *shape, n_trains=n_trains, n_alphas=n_alphas)
+    rates = [product_rate(dtype, device) for dtype in (torch.float64, precision.scan, precision.fit)]
+    seconds = sum(n / rate for n, rate in zip(operations, rates, strict=True)) / REACHED
+    return Plan(
+        inner_solver,
+        "primal" if inner_solver == "primal" and is_primal(n_samples, n_features) else "dual",
+        operations,
+        _peak(inner_solver, *shape, n_trains=n_trains, n_alphas=n_alphas, precision=precision),
+        seconds,
+    )
+
+
+def fold_sizes(n_samples, n_folds):
+    """Give the sizes of the training sets of folds of equal size."""
+    return [n_samples - (n_samples + i) // n_folds for i in range(n_folds)]
+
+
+def choose_inner_solver(n_samples, n_features, n_targets, *, n_trains, n_alphas, scale, precision):
+    """Choose how the folds are computed: by the operations they need.
+
+    Returns
+    -------
+    inner_solver : {"primal", "dual", "left out of the whole"}
+    """
+    by_fold = "primal" if is_primal(min(n_trains), n_features) else "dual"
+    if scale:
+        return by_fold
+    costs = {
+        name: count_operations(
+            name, n_samples, n_features, n_targets, n_trains=n_trains, n_alphas=n_alphas
+        ).relative_time(precision)
+        for name in (by_fold, "left out of the whole")
+    }
+    return min(costs, key=costs.get)
+
+
+def count_operations(inner_solver, n_samples, n_features, n_targets, *, n_trains, n_alphas):
+    """Count what a way of computing the folds needs, the fit on all samples included.
+
+    Returns
+    -------
+    operations : Operations
+        Multiplications and additions; those that combining penalties saves are not taken off.
+    """
+    n, p, t = n_samples, n_features, n_targets
+    rank = min(n, p)
+    tests = [n - n_train for n_train in n_trains]
+    if inner_solver == "left out of the whole":
+        double = 2 * n * n * p + EIGEN * n**3 + n_alphas * sum(4 * out**2 * n for out in tests)
+        return Operations(double, 2 * n_alphas * sum(tests) * n * t, 2 * n * n * t)
+    ranks = [min(n_train, p) for n_train in n_trains]
+    double = 2 * n * p * rank + sum(EIGEN * r**3 + 2 * n * p * r for r in ranks) + EIGEN * rank**3
+    scan = sum(2 * (m + n_alphas * out) * r for m, out, r in zip(n_trains, tests, ranks, strict=True))
+    return Operations(double, scan * t, 2 * n * rank * t)
+
+
+def _peak(inner_solver, n_samples, n_features, n_targets, *, n_trains, n_alphas, precision):
+    """Estimate peak memory: either while the folds are made in float64, or while all targets are scanned."""
+    n, p, rank = n_samples, n_features, min(n_samples, n_features)
+    n_test = n - min(n_trains)
+    whole = inner_solver == "left out of the whole"
+    made = n - 1 if whole else min(*n_trains, p)  # components
+    stored_size = 4 if precision.name == "mixed" else precision.fit.itemsize
+    n_made = n_alphas if precision.name == "float64" else COMBINED * n_alphas
+    stored = stored_size * n * made * n_made  # makers of all folds
+    if not whole:
+        stored += stored_size * sum(n_trains) * made  # and their bases
+    decomposed = 8 * (2 * n * n if whole else made**2)
+    eigen = 8 * 5 * (n * n if whole else made**2)
+    one_maker = 8 * n_test * made * (n_alphas + 2 * n_made)
+    making = max(eigen, decomposed + stored + one_maker)
+    width = min(WIDTH, n_targets)
+    block = precision.fit.itemsize * width * (3 * n + n_made * n_test)
+    if precision.name == "mixed":
+        block += 2 * width * (n + n_made * n_test)
+    factors = 8 * (n * rank + p * rank + (0 if is_primal(n, p) else n * p))
+    weights = precision.fit.itemsize * n_targets * rank
+    scanning = stored + block + factors + (weights if whole else 0)
+    fitting = factors + weights + block
+    return int(max(making + (factors + weights if whole else 0) * 0, scanning, fitting))

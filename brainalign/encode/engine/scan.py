@@ -1,0 +1,400 @@
+"""Errors of every penalty on every fold, as a few matrix products that serve all targets.
+
+What a fold predicts is linear in the responses it was trained on, so the residuals of its test samples for all
+penalties are one matrix, made once in float64, times the responses. There are two ways to make it:
+
+fold by fold
+    With the decomposition `X_train = U diag(sigma) V'` of each fold,
+
+        Y_hat_test(alpha) = X_test V diag(sigma / (sigma^2 + alpha)) U' Y_train
+
+left out of the whole
+    With the eigenvectors of all samples `XX' = U diag(sigma^2) U'`, the constant vector taken out, z = U'Y and
+    w = alpha / (sigma^2 + alpha), the residuals of the samples o that a fold leaves out are
+
+        Y_o - Y_hat_o(alpha) = M(w) z,    M(w) = (U_o diag(w) U_o')^-1 U_o diag(w)
+
+    and those of the mean of its training set M(1) z, so one decomposition serves all folds: Y_hat_o(alpha) less that
+    mean is (M(1) - M(w)) z. It needs features that are standardised alike in all folds: not scaled.
+
+Penalties that are near each other predict nearly the same: the matrix `sigma^2 / (sigma^2 + alpha)` of a dense grid is
+of low rank. The matrices of all penalties of a fold are combinations of those of fewer (`combinations`), and errors
+follow from the products of these with each other and with the responses.
+
+References
+----------
+Hoerl & Kennard (1970), Technometrics 12:55. Saunders, Gammerman & Vovk (1998), ICML, for the dual form. Allen (1974),
+Technometrics 16:125, for leaving one sample out of the whole; whole blocks follow from the inverse of a partitioned
+matrix. Oracle: normal equations, fold by fold.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import torch
+
+from brainalign.encode.engine.factors import (
+    eigen,
+    gram,
+    is_primal,
+    kernel,
+    standardisation,
+)
+
+ENTRIES = 2**18  # of each matrix of a fold that are turned to float64 at once
+PART = 64  # test samples of which errors are taken in float64 at once
+FEW = 8  # ranges of samples that are copied one by one
+LOST = 1e-6  # share of a feature's sum of squares that may remain when the left-out samples are subtracted
+WELL_CONDITIONED = 1e3  # of XX' + alpha, for which float32 has four digits to spare
+WORST_CONDITION = 1e10  # of XX' + alpha, up to which samples are left out of the whole
+
+
+class Fold(NamedTuple):
+    """What one fold predicts for its test samples, less the mean of its training set, as matrix products.
+
+    `Y_hat(alpha) = sum_m mixing[alpha, m] maker[m] @ source`
+
+    Parameters
+    ----------
+    train, test : int tensors
+    basis : tensor of shape (n_components, n_train), or None
+        `source = basis @ Y[train]`; None where it is `z`, the components of all samples.
+    maker : tensor of shape (n_made, n_test, n_components)
+    mixing : float64 tensor of shape (n_alphas, n_made)
+    """
+
+    train: torch.Tensor
+    test: torch.Tensor
+    basis: torch.Tensor | None
+    maker: torch.Tensor
+    mixing: torch.Tensor
+
+    def to(self, dtype):
+        """Give the fold in another type."""
+        return self._replace(basis=None if self.basis is None else self.basis.to(dtype), maker=self.maker.to(dtype))
+
+    def orthogonal(self, tolerance):
+        """Combine the matrices to ones that are orthogonal to each other, on which rounding does least harm.
+
+        Parameters
+        ----------
+        tolerance : float
+            Those without which the matrix of every penalty stays the same but for this share of its size are left out.
+
+        Returns
+        -------
+        fold : Fold
+        """
+        blocks = (block.double() for block in self.maker.flatten(1).split(ENTRIES, dim=1))
+        products = self.mixing @ sum(block @ block.T for block in blocks) @ self.mixing.T  # (n_alphas, n_alphas)
+        size = products.diagonal().sqrt()
+        size = torch.where(size > 0, size, 1.0)
+        squares, vectors = torch.linalg.eigh(products / torch.outer(size, size))
+        vectors = vectors[:, squares > tolerance**2]
+        combining = (vectors.T / size @ self.mixing).to(self.maker.dtype)  # (n_kept, n_made)
+        maker = (combining @ self.maker.flatten(1)).unflatten(1, self.maker.shape[1:])
+        return self._replace(maker=maker, mixing=size[:, None] * vectors)
+
+    def parts(self):
+        """Give the fold in parts of its test samples, in float64."""
+        for rows in torch.arange(len(self.test), device=self.test.device).split(PART):
+            yield self._replace(test=self.test[rows], maker=self.maker[:, rows]).to(torch.float64)
+
+
+class SplitFold(NamedTuple):
+    """A fold as the sum of two in bfloat16: the first alone for speed, both for 16 bits of precision."""
+
+    high: Fold
+    low: Fold
+
+    @classmethod
+    def of(cls, fold):
+        """Split a fold."""
+        high = fold.to(torch.bfloat16)
+        basis = None if fold.basis is None else fold.basis - high.basis
+        return cls(high, fold._replace(basis=basis, maker=fold.maker - high.maker).to(torch.bfloat16))
+
+    def to(self, dtype):
+        """Give the fold in bfloat16, or the sum of both parts."""
+        if dtype == torch.bfloat16:
+            return self.high
+        high, low = self.high.to(dtype), self.low.to(dtype)
+        return high._replace(basis=None if high.basis is None else high.basis + low.basis, maker=high.maker + low.maker)
+
+
+def errors(fold, Y, source, *, room=None):
+    """Sum the squared errors of one fold's test samples, for every penalty and target.
+
+    Parameters
+    ----------
+    fold : Fold
+    Y : tensor of shape (n_targets, n_samples)
+    source : tensor of shape (n_targets, n_samples) or (n_targets, n_components), of the type of the fold
+        `Y` once more where the fold has a basis, else `z`.
+    room : Room, optional
+        Keeps the memory of large intermediate results for the next call.
+
+    Returns
+    -------
+    sse : float64 tensor of shape (n_targets, n_alphas)
+        Of ridge regression.
+    sst : float64 tensor of shape (n_targets,)
+        Of the mean of the training set.
+    """
+    room = Room() if room is None else room
+    n_made, n_test, _ = fold.maker.shape
+    if fold.basis is not None:
+        source = select(source, fold.train) @ fold.basis.T
+    made = room.take((len(Y), n_made * n_test), like=source)
+    torch.mm(source, fold.maker.flatten(0, 1).T, out=made)
+    if made.dtype != Y.dtype:
+        made = room.take(made.shape, like=Y).copy_(made)
+    made = made.view(-1, n_made, n_test)
+    deviation = select(Y, fold.test) - select(Y, fold.train).mean(dim=1, keepdim=True)  # (n_targets, n_test)
+    sst = deviation.square().sum(dim=1).double()
+    with_responses = torch.bmm(made, deviation[:, :, None])[:, :, 0].double()  # (n_targets, n_made)
+    with_each_other = torch.bmm(made, made.transpose(1, 2)).double()  # (n_targets, n_made, n_made)
+    mixing = fold.mixing
+    explained = 2 * with_responses @ mixing.T - ((mixing @ with_each_other) * mixing).sum(dim=2)
+    return (sst[:, None] - explained).clamp_(min=0), sst
+
+
+def select(values, samples):
+    """Give the columns of some samples; much faster where those are few ranges."""
+    ranges = _ranges(samples)
+    if len(ranges) > FEW:
+        return values[:, samples]
+    return torch.cat([values[:, a:b] for a, b in ranges], dim=1) if len(ranges) > 1 else values[:, slice(*ranges[0])]
+
+
+def _ranges(samples):
+    first, last = samples[0].item(), samples[-1].item()
+    if last - first == len(samples) - 1:
+        return [(first, last + 1)]
+    breaks = torch.nonzero(samples[1:] - samples[:-1] != 1)[:, 0].tolist()
+    borders = [0, *(i + 1 for i in breaks), len(samples)]
+    return [(samples[a].item(), samples[b - 1].item() + 1) for a, b in pairwise(borders)]
+
+
+class Room:
+    """Memory for large intermediate results, kept while their shape stays the same."""
+
+    def __init__(self):
+        self._kept = {}
+
+    def take(self, shape, *, like):
+        """Give an uninitialised tensor of a shape, of the type and device of another."""
+        kept = self._kept.get(like.dtype)
+        if kept is None or kept.shape != shape:
+            self._kept[like.dtype] = kept = torch.empty(shape, dtype=like.dtype, device=like.device)
+        return kept
+
+
+def combinations(alphas, lowest, highest, *, tolerance):
+    """Choose penalties from which the predictions of all others can be combined.
+
+    Parameters
+    ----------
+    alphas : float64 tensor of shape (n_alphas,)
+    lowest, highest : float
+        Between them lie the eigenvalues of XX' that are not 0.
+    tolerance : float
+        Error of the shrinkage `eigenvalue / (eigenvalue + alpha)`, relative to that of the highest; 0 to take all.
+
+    Returns
+    -------
+    chosen : int tensor of shape (n_made,)
+    mixing : float64 tensor of shape (n_alphas, n_made)
+        `shrinkage(alpha) = sum_m mixing[alpha, m] shrinkage(alphas[chosen[m]])` for every eigenvalue between.
+    """
+    every = (
+        torch.arange(len(alphas), device=alphas.device),
+        torch.eye(len(alphas), dtype=alphas.dtype, device=alphas.device),
+    )
+    if tolerance == 0 or not 0 < lowest <= highest:
+        return every
+    penalties = alphas.cpu().numpy()
+    eigenvalues = np.geomspace(lowest, highest, 400)[:, None]
+    shrinkage = eigenvalues / (eigenvalues + penalties)
+    size = shrinkage[-1]
+    _, R, order = scipy.linalg.qr(shrinkage / size, mode="economic", pivoting=True)
+    n_made = int((np.abs(np.diag(R)) > tolerance * np.abs(R[0, 0])).sum())
+    chosen = np.sort(order[:n_made])
+    mixing = scipy.linalg.lstsq(shrinkage[:, chosen] / size[chosen], shrinkage / size)[0].T
+    error = np.abs(shrinkage[:, chosen] / size[chosen] @ mixing.T - shrinkage / size).max()
+    if error > 10 * tolerance:
+        return every
+    mixing *= size[:, None] / size[chosen]
+    return torch.as_tensor(chosen, device=alphas.device), torch.as_tensor(mixing, device=alphas.device)
+
+
+def fold_by_fold(X, folds, alphas, *, scale, tolerance=0.0):
+    """Decompose the training set of each fold, by the smaller of X'X and XX'.
+
+    Parameters
+    ----------
+    X : tensor of shape (n_samples, n_features)
+    folds : list of (train, test)
+        Int tensors.
+    alphas : float64 tensor of shape (n_alphas,)
+    scale : bool
+        Divide features by their standard deviation in the training set of each fold.
+    tolerance : float
+        See `combinations`.
+
+    Yields
+    ------
+    fold : Fold
+        In float64.
+    """
+    fewest = min(len(train) for train, _ in folds)
+    return (_primal if is_primal(fewest, X.shape[1]) else _dual)(X, folds, alphas, scale=scale, tolerance=tolerance)
+
+
+def _primal(X, folds, alphas, *, scale, tolerance):
+    centre = standardisation(X, scale=False)
+    whole = gram(X, centre)
+    for train, test in folds:
+        standardise = standardisation(X[train], scale=scale)
+        sigma, vectors = eigen(_downdated(X, train, whole, centre, standardise), size=max(X.shape))
+        U = standardise(X[train]) @ (vectors / sigma)  # (n_train, r)
+        yield _of_components(train, test, U, sigma, standardise(X[test]) @ (vectors * sigma), alphas, tolerance)
+
+
+def _of_components(train, test, U, sigma, projected, alphas, tolerance):
+    """Give the fold that predicts `projected diag(1 / (sigma^2 + alpha)) U' Y_train`."""
+    chosen, mixing = combinations(alphas, *_range(sigma**2), tolerance=tolerance)
+    maker = projected * (1 / (sigma**2 + alphas[chosen, None]))[:, None]
+    return Fold(train, test, U.T, maker, mixing)
+
+
+def _range(eigenvalues):
+    return (eigenvalues[0].item(), eigenvalues[-1].item()) if len(eigenvalues) else (0.0, 0.0)
+
+
+def _downdated(X, train, whole, centre, standardise):
+    """Give X'X of the standardised training samples: that of all samples, less those left out."""
+    left_out = centre(X[complement(train, len(X))])
+    shift = (standardise.mean - centre.mean) * (standardise.inverse_scale > 0)
+    rest = whole - left_out.T @ left_out - len(train) * torch.outer(shift, shift)
+    varies = standardise.inverse_scale > 0
+    if (rest.diagonal() < LOST * whole.diagonal())[varies].any():
+        return gram(X[train], standardise)
+    return rest * torch.outer(standardise.inverse_scale, standardise.inverse_scale)
+
+
+def _dual(X, folds, alphas, *, scale, tolerance):
+    centre = standardisation(X, scale=False)
+    K = None if scale else kernel(X, centre)
+    for train, test in folds:
+        own = kernel(X, standardisation(X[train], scale=True)._replace(mean=centre.mean)) if scale else K
+        yield dual_fold(own, train, test, alphas, size=max(X.shape), tolerance=tolerance)
+
+
+def dual_fold(K, train, test, alphas, *, size, tolerance=0.0):
+    """Make one fold from the products of all samples with each other.
+
+    Parameters
+    ----------
+    K : float64 tensor of shape (n_samples, n_samples)
+        XX', centred anyhow.
+    train, test : int tensors
+    alphas : float64 tensor of shape (n_alphas,)
+    size : int
+        The larger side of X.
+    tolerance : float
+        See `combinations`.
+
+    Returns
+    -------
+    fold : Fold
+    """
+    among, across = K[train][:, train], K[test][:, train]
+    column = among.mean(dim=0)
+    among = among - column - column[:, None] + column.mean()
+    across = across - column - across.mean(dim=1, keepdim=True) + column.mean()
+    sigma, vectors = eigen(among, size=size)
+    return _of_components(train, test, vectors, sigma, across @ vectors, alphas, tolerance)
+
+
+def whole_components(K):
+    """Decompose the products of all samples, but for the constant vector.
+
+    Parameters
+    ----------
+    K : float64 tensor of shape (n_samples, n_samples)
+        XX' of centred features.
+
+    Returns
+    -------
+    eigenvalues : tensor of shape (n_samples - 1,)
+        Ascending, not negative.
+    vectors : tensor of shape (n_samples, n_samples - 1)
+        Orthogonal to the constant vector.
+    """
+    above = 2 * K.abs().sum(dim=1).max() / len(K)
+    values, vectors = torch.linalg.eigh(K + torch.where(above > 0, above, 1.0))
+    return values[:-1].clamp(min=0), vectors[:, :-1]
+
+
+def left_out_of_the_whole(eigenvalues, vectors, folds, alphas, *, tolerance=0.0, quick=False):
+    """Make the folds from the decomposition of all samples.
+
+    Parameters
+    ----------
+    eigenvalues, vectors : tensors of shape (n_samples - 1,) and (n_samples, n_samples - 1)
+        From `whole_components`.
+    folds : list of (train, test)
+    alphas : float64 tensor of shape (n_alphas,)
+    tolerance : float
+        See `combinations`.
+    quick : bool
+        Give the folds in float32, and compute in it where the matrix that is solved for is well conditioned.
+
+    Yields
+    ------
+    fold : Fold
+        In float64, or in float32 if `quick`; without a basis.
+    """
+    highest = eigenvalues[-1].item()
+    full = eigenvalues[0].item() > highest * len(vectors) * torch.finfo(torch.float64).eps
+    lowest = eigenvalues[0].item() if full else 1e-3 * alphas[0].item()  # those of a fold lie between
+    chosen, mixing = combinations(alphas, min(lowest, highest), highest, tolerance=tolerance)
+    shrinkage = eigenvalues / (eigenvalues + alphas[chosen, None])  # (n_made, n_samples - 1)
+    dtype = torch.float32 if quick else torch.float64
+    for train, test in folds:
+        out = complement(train, len(vectors))
+        tested, U = torch.searchsorted(out, test), vectors[out]
+        among = U @ U.T
+        of_mean = torch.cholesky_inverse(torch.linalg.cholesky(among)) @ U
+        maker = torch.empty(len(chosen), len(test), U.shape[1], dtype=dtype, device=U.device)
+        for i_made, d in enumerate(shrinkage):
+            exact = torch.float32 if quick and 1 - d[-1] > 1 / WELL_CONDITIONED else torch.float64
+            maker[i_made] = _left_out(*(given.to(exact) for given in (U, among, of_mean, d)), tested)
+        yield Fold(train, test, None, maker, mixing)
+
+
+def _left_out(U, among, of_mean, d, tested):
+    """Give the rows that are tested of M(1) - M(w), w = 1 - d, without taking a difference of near numbers.
+
+    `M(1) - M(w) = (U_o diag(w) U_o')^-1 (U_o diag(d) - U_o diag(d) U_o' M(1))`
+    """
+    shrunken = U * d
+    explained = shrunken @ U.T
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(among - explained))
+    return inverse[tested] @ torch.addmm(shrunken, explained, of_mean, alpha=-1)
+
+
+def complement(samples, n_samples):
+    """Give the other samples, ascending."""
+    others = torch.ones(n_samples, dtype=torch.bool, device=samples.device)
+    others[samples] = False
+    return torch.nonzero(others)[:, 0]
+
+
+def _mean_of_train(fold, Y):
+    if len(fold.train) + len(fold.test) == len(Y):
+        return (Y.sum(dim=0) - Y[fold.test].sum(dim=0)) / len(fold.train)
+    return Y[fold.train].mean(dim=0)
