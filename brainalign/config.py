@@ -88,6 +88,10 @@ class Encode(_Part):
     outer: Splits = Splits()
     inner: Splits = Splits(n=4)
     scale: bool = Field(True, description="divide features by their standard deviation in the training fold")
+    precision: Literal["float64", "float32", "mixed"] = Field(
+        "float64", description="mixed: penalties are scanned in bfloat16 where that is faster, and fitted in float32"
+    )
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="where models are fitted; auto: a GPU if any")
     metric: Literal[tuple(METRICS)] = Field("pearson", description="reported first; all metrics are in scores.tsv")
     controls: str = Field(
         "", description="feature space that every other one is also fitted together with; '' for none"

@@ -361,7 +361,11 @@ class Computer:
         encode, responses = self.prepared.experiment.encode, self.prepared.recording.responses
         result = cross_validate(
             ESTIMATORS[encode.estimator](
-                alphas=encode.alphas.values(), inner=splitter(encode.inner), scale=encode.scale
+                alphas=encode.alphas.values(),
+                inner=splitter(encode.inner),
+                scale=encode.scale,
+                precision=encode.precision,
+                device=encode.device,
             ),
             self.features(candidate),
             np.asarray(responses.values, np.float64),
@@ -398,6 +402,8 @@ def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
     problems: list[str] = []
     for name, space in experiment.features.items():
         problems += [f"features.{name}: {line}" for line in _problems_of(lambda space=space: _layers(space))]
+    if experiment.encode.device != "cpu":
+        problems += [f"encode.device: {line}" for line in _problems_of(lambda: _device(experiment))]
     if of_data := _problems_of_data(experiment, data_dir):
         return [*problems, *of_data]
     try:
@@ -411,6 +417,12 @@ def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
             problems += [f"features.{name}: {line}" for line in found]
     problems += _problems_of_encoding(experiment, prepared, rows)
     return problems
+
+
+def _device(experiment: Experiment):
+    from brainalign.encode.engine.compute import choose_device
+
+    return choose_device(experiment.encode.device)
 
 
 def _problems_of_data(experiment: Experiment, data_dir: Path | None) -> list[str]:
@@ -493,6 +505,14 @@ def inner_folds(prepared: Prepared, train: np.ndarray) -> list[Fold]:
     return folds
 
 
+def _memory_of_fit(experiment: Experiment, n_samples: int, n_features: int, n_targets: int) -> int:
+    from brainalign.encode.engine.plan import plan_ridge
+
+    encode = experiment.encode
+    settings = {"n_alphas": encode.alphas.n, "scale": encode.scale, "precision": encode.precision}
+    return plan_ridge(n_samples, n_features, n_targets, n_folds=encode.inner.n or 5, **settings).bytes
+
+
 def describe_plan(prepared: Prepared, is_stored) -> pd.DataFrame:
     """Say what every cell needs, before anything is computed.
 
@@ -521,10 +541,7 @@ def describe_plan(prepared: Prepared, is_stored) -> pd.DataFrame:
     for cell, candidate in prepared.candidates.items():
         n_columns = len(experiment.align.delays) * sum(width[names[part]] for part, _ in candidate.parts)
         size = f"{n_samples} samples x {n_columns} features, {n_targets} targets"
-        smaller = min(n_samples, n_columns)
-        memory = 8 * (
-            3 * n_samples * n_columns + 3 * smaller**2 + (3 + experiment.encode.alphas.n) * n_samples * n_targets
-        )
+        memory = 8 * n_samples * (n_columns + n_targets) + _memory_of_fit(experiment, n_samples, n_columns, n_targets)
         rows.append((cell, size, memory, 8 * (2 + len(METRICS)) * len(prepared.folds) * n_targets))
     return pd.DataFrame(
         [

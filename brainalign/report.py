@@ -15,6 +15,12 @@ from brainalign.plots import profiles, samples
 from brainalign.results import read_config, read_provenance, read_table
 from brainalign.scores import MEAN, edge_table, headline
 
+PRECISIONS = {
+    "float64": "Computation was in float64.",
+    "float32": "Factorisations were computed in float64, products with responses in float32.",
+    "mixed": "Factorisations were computed in float64 and fits in float32; penalties were compared in bfloat16, "
+    "and once more in float32 where two of them were too near.",
+}
 CITATIONS = {
     "ridge": "Hoerl & Kennard (1970), Technometrics 12:55-67, ridge regression",
     "encoding": "Naselaris, Kay, Nishimoto & Gallant (2011), NeuroImage 56:400-410, encoding models",
@@ -175,8 +181,8 @@ def methods(experiment, scores: pd.DataFrame, provenance: dict) -> str:
         f"{encode.alphas.n} values from {encode.alphas.low:g} to {encode.alphas.high:g}, one per target) was fitted "
         f"and scored by cross-validation: {split[encode.outer.kind](encode.outer)}; within each training set penalties "
         f"were chosen by {split[encode.inner.kind](encode.inner)}. Centring{' and scaling' if encode.scale else ''} of "
-        "the features was fitted on training samples only. Scores are means over folds of Pearson's r and of R2 "
-        f"between prediction and response; shown here: {encode.metric}.",
+        f"the features was fitted on training samples only. {PRECISIONS[encode.precision]} Scores are means over folds "
+        f"of Pearson's r and of R2 between prediction and response; shown here: {encode.metric}.",
         "Where a model has several layers, the layer of the nested score was chosen for every target and fold by the "
         "inner splits of the training set; the best layer of a profile is not a score.",
         "The group mean is the mean over subjects of their responses, each standardised per target.",

@@ -7,6 +7,7 @@ import numpy as np
 
 from brainalign.encode.metrics import as_float, check_finite, is_constant, power_of_two
 from brainalign.encode.score import cross_validate
+from brainalign.encode.spaces import columns_of, named_spaces
 from brainalign.errors import BrainalignError, Misaligned, UnknownName
 
 
@@ -117,13 +118,12 @@ def partition_variance(estimator, spaces, Y, *, folds, groups=None, run=None):
     ----------
     See `partition`.
     """
-    spaces = {name: np.asarray(X) for name, X in spaces.items()}
+    spaces = named_spaces(spaces)
     _check_number_of(spaces)
-    _check_spaces(spaces)
     r2 = {}
     for union in _unions(spaces):
         X = np.concatenate([spaces[name] for name in union], axis=1)
-        model = estimator(_columns({name: spaces[name] for name in union})) if callable(estimator) else estimator
+        model = estimator(columns_of({name: spaces[name] for name in union})) if callable(estimator) else estimator
         r2[union] = cross_validate(model, X, Y, folds=folds, groups=groups, run=run, metrics=("r2",)).mean("r2")
     return partition(r2)
 
@@ -195,22 +195,6 @@ def _check_number_of(spaces):
             f"variance is partitioned among 2 or 3 feature spaces, got {len(spaces)}: {list(spaces)}; "
             "join some, or split the r2 of their joint model with product_measure"
         )
-
-
-def _check_spaces(spaces):
-    n_samples = {}
-    for name, X in spaces.items():
-        if X.ndim != 2:
-            raise Misaligned(f"feature space {name!r} must be (n_samples, n_features), got {X.shape}")
-        n_samples[name] = len(X)
-    if len(set(n_samples.values())) > 1:
-        raise Misaligned(f"feature spaces differ in their number of samples: {n_samples}")
-
-
-def _columns(spaces):
-    """Give the columns of each feature space in the matrix of all, in order."""
-    ends = np.cumsum([X.shape[1] for X in spaces.values()]).tolist()
-    return {name: slice(end - X.shape[1], end) for (name, X), end in zip(spaces.items(), ends, strict=True)}
 
 
 def _checked_unions(r2):

@@ -26,10 +26,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.encode.engine.compute import choose_device, choose_precision, threads_for
-from brainalign.encode.engine.factors import dual_factors, factorise, kernel, standardisation
-from brainalign.encode.engine.plan import choose_inner_solver
-from brainalign.encode.engine.scan import WORST_CONDITION, fold_by_fold, left_out_of_the_whole, whole_components
-from brainalign.encode.engine.search import TOLERANCE, Search
+from brainalign.encode.engine.factors import factorise, standardisation
+from brainalign.encode.engine.problem import pose
+from brainalign.encode.engine.search import Search
 from brainalign.encode.engine.sources import WIDTH, Samples, standard_unit
 from brainalign.encode.metrics import r2
 from brainalign.encode.splits import Blocks, Groups, check_folds
@@ -206,7 +205,7 @@ class Ridge(_LinearModel):
         X, targets, precision, device = self._start(X, Y)
         if precision.scan != precision.fit:
             raise BrainalignError('Ridge has nothing to scan: precision is None, "float32" or "float64"')
-        alpha = np.broadcast_to(_positive(self.alpha, ordered=False), targets.shape[1])
+        alpha = np.broadcast_to(positive(self.alpha, ordered=False), targets.shape[1])
         with threads_for(*X.shape, targets.shape[1]):
             standardise = standardisation(X, scale=self.scale)
             factors = factorise(X, standardise)
@@ -313,70 +312,58 @@ class RidgeCV(_LinearModel):
             "mixed" is no faster here, and float32 is used.
         """
         X, targets, precision, device = self._start(X, Y)
-        alphas = _positive(self.alphas)
-        folds = self._inner_folds(len(X), groups=groups, run=targets.run if run is None else run, position=position)
+        alphas = positive(self.alphas)
+        run = targets.run if run is None else run
+        folds = inner_folds(self.inner, len(X), groups=groups, run=run, position=position)
         self.n_inner_folds_ = len(folds)
         with threads_for(*X.shape, targets.shape[1]):
             choice = self._search(X, targets, folds, alphas, precision=precision, device=device)
         self.alpha_ = np.where(choice.constant, np.nan, alphas[choice.i_alpha])
         self.inner_score_ = np.where(choice.constant, np.nan, 1 - choice.sse / np.where(choice.constant, 1, choice.sst))
         self.n_constant_ = int(choice.constant.sum())
-        self.alpha_at_edge_ = _edge_share(choice.i_alpha[~choice.constant], len(alphas))
-        _warn_of_edges(self.alpha_at_edge_)
+        self.alpha_at_edge_ = edge_share(choice.i_alpha[~choice.constant], len(alphas))
+        warn_of_edges(self.alpha_at_edge_)
         return self
 
     def _search(self, X, targets, folds, alphas, *, precision, device):
         """Choose penalties and keep the weights on the components that belong to them."""
-        standardise = standardisation(X, scale=self.scale)
         folds = [tuple(torch.as_tensor(samples, device=device) for samples in fold) for fold in folds]
         penalties = torch.as_tensor(alphas, device=device)
-        self.inner_solver_, K = self._inner_solver(X, standardise, folds, penalties, targets.shape[1], precision)
-        tolerance = TOLERANCE[precision.name]
-        if K is None:
-            vectors, kept = None, None
-            factors = factorise(X, standardise)
-            made = fold_by_fold(X, folds, penalties, scale=self.scale, tolerance=tolerance)
-        else:
-            eigenvalues, vectors = whole_components(K)
-            factors, kept = factors_of_whole(X, standardise, eigenvalues, vectors)
-            quick = precision.name == "mixed"
-            made = left_out_of_the_whole(eigenvalues, vectors, folds, penalties, tolerance=tolerance, quick=quick)
+        problem = pose(X, folds, penalties, n_targets=targets.shape[1], scale=self.scale, precision=precision)
+        self.inner_solver_ = problem.inner_solver
+        standardise = standardisation(X, scale=self.scale)
+        factors, kept = problem.factors(X, standardise)
         U = factors.U.to(precision.fit)
         self._reduced = torch.empty(targets.shape[1], U.shape[1], dtype=precision.fit, device=device)
 
         def keep(columns, Y, source):
             self._reduced[columns] = Y @ U if kept is None else source[:, kept]
 
-        search = Search(made, targets, precision=precision, device=device, vectors=vectors, keep=keep)
+        search = Search(problem.folds, targets, precision=precision, device=device, vectors=problem.vectors, keep=keep)
         choice, self.spot_check_ = search.choose()
         shrink(self._reduced, factors.sigma, penalties, torch.as_tensor(choice.i_alpha, device=device))
         self._keep(factors, standardise, choice.mean, choice.unit)
         return choice
 
-    def _inner_solver(self, X, standardise, folds, penalties, n_targets, precision):
-        """Choose how to compute the folds; with XX' where they are left out of the whole, which must be safe."""
-        by_fold, inner_solver = (
-            choose_inner_solver(
-                *X.shape,
-                n_targets,
-                n_trains=[len(train) for train, _ in folds],
-                n_alphas=len(penalties),
-                scale=scale,
-                precision=precision.name,
-            )
-            for scale in (True, self.scale)
-        )
-        if inner_solver == by_fold:
-            return by_fold, None
-        K = kernel(X, standardise)
-        safe = torch.linalg.matrix_norm(K) < WORST_CONDITION * penalties.min()
-        return (inner_solver, K) if safe else (by_fold, None)
 
-    def _inner_folds(self, n_samples, *, groups, run, position):
-        inner = default_inner(n_samples, groups=groups, run=run) if self.inner is None else self.inner
-        if hasattr(inner, "split"):
-            return inner.split(n_samples, groups=groups, run=run, position=position)
-        return check_folds(inner, n_samples)
+def inner_folds(inner, n_samples, *, groups=None, run=None, position=None):
+    """Give the inner folds that an estimator's `inner` stands for.
+
+    Parameters
+    ----------
+    inner : None, Blocks, Groups, or list of (train, test)
+        None: see `default_inner`.
+    n_samples : int
+    groups, run, position : arrays of shape (n_samples,), optional
+
+    Returns
+    -------
+    folds : list of Fold
+    """
+    inner = default_inner(n_samples, groups=groups, run=run) if inner is None else inner
+    if hasattr(inner, "split"):
+        return inner.split(n_samples, groups=groups, run=run, position=position)
+    return check_folds(inner, n_samples)
 
 
 def default_inner(n_samples, *, groups=None, run=None):
@@ -439,12 +426,6 @@ def shrink(components, sigma, alphas, i_alpha):
         block *= shrinkage[chosen]
 
 
-def factors_of_whole(X, standardise, eigenvalues, vectors):
-    """Give the factors of the features from the components of all samples, and which of those they are."""
-    kept = eigenvalues > eigenvalues[-1] * max(X.shape) * torch.finfo(torch.float64).eps
-    return dual_factors(X, standardise, eigenvalues[kept].sqrt(), vectors[:, kept]), kept
-
-
 def _features(X):
     features = Samples(X, name="X", column="feature")
     if features.one_column:
@@ -460,20 +441,23 @@ def _like(tensor, kind):
     return tensor.to(kind.device) if isinstance(kind, torch.Tensor) else tensor.cpu().numpy()
 
 
-def _positive(alphas, *, ordered=True):
+def positive(alphas, *, ordered=True):
+    """Give penalties as a float64 array, ascending and each once if `ordered`; refuse what is not positive."""
     alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     if alphas.ndim != 1 or len(alphas) == 0 or not np.isfinite(alphas).all() or alphas.min() <= 0:
         raise BrainalignError(f"alphas must be positive and finite, got {alphas.tolist()}")
     return np.unique(alphas) if ordered else alphas
 
 
-def _edge_share(i_alpha, n_alphas):
+def edge_share(i_alpha, n_alphas):
+    """Count the targets at the edges of a grid, of those whose place on it is given."""
     if n_alphas == 1 or len(i_alpha) == 0:
         return EdgeShare(np.nan, np.nan)
     return EdgeShare(float(np.mean(i_alpha == 0)), float(np.mean(i_alpha == n_alphas - 1)))
 
 
-def _warn_of_edges(share):
+def warn_of_edges(share):
+    """Warn where more than half of the targets are at one edge of the grid."""
     for name, direction, value in (("lowest", "lower", share.low), ("highest", "higher", share.high)):
         if value > MANY:
             warnings.warn(

@@ -12,15 +12,13 @@ References
 Breiman (1996), Mach Learn 24:49. Lin, Naselaris, Kay & Wehbe (2024), NeuroImage 298:120772. Oracle: `scipy.optimize`.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.encode.metrics import as_float, check_finite, is_constant, power_of_two
-from brainalign.encode.ridge import default_inner
-from brainalign.encode.splits import check_folds
+from brainalign.encode.ridge import inner_folds
+from brainalign.encode.spaces import named_spaces
 from brainalign.errors import BrainalignError, Misaligned
 
 TIE = 1e-8  # relative difference of squared errors that means nothing
@@ -81,7 +79,7 @@ class StackingCV(RegressorMixin, BaseEstimator):
         BrainalignError
             NaN or infinity (names feature space, sample and column), no feature space, folds that cannot be made.
         """
-        spaces, Y = self._spaces_of(X), as_float(Y)
+        spaces, Y = named_spaces(X, self.columns), as_float(Y)
         labels = {"groups": groups, "run": run, "position": np.arange(len(Y)) if position is None else position}
         labels = {name: None if given is None else np.asarray(given) for name, given in labels.items()}
         _check_lengths(spaces, Y, labels)
@@ -89,7 +87,7 @@ class StackingCV(RegressorMixin, BaseEstimator):
         self._one_target = Y.ndim == 1
         Y = Y.reshape(len(Y), -1)
         check_finite(Y, name="Y", column="target")
-        folds = self._inner_folds(len(Y), **labels)
+        folds = inner_folds(self.inner, len(Y), **labels)
         self.n_inner_folds_ = len(folds)
         products, sst = error_products(self.estimator, spaces, Y, folds, **labels)
         constant = is_constant(Y)
@@ -147,7 +145,7 @@ class StackingCV(RegressorMixin, BaseEstimator):
             As for `predict`.
         """
         check_is_fitted(self)
-        spaces = self._spaces_of(X)
+        spaces = named_spaces(X, self.columns)
         if set(spaces) != set(self.spaces_):
             raise Misaligned(f"X must have the feature spaces {self.spaces_} as in fit, got {list(spaces)}")
         Y_hats = {name: self.estimators_[name].predict(spaces[name]) for name in self.spaces_}
@@ -157,29 +155,6 @@ class StackingCV(RegressorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-    def _spaces_of(self, X):
-        if not isinstance(X, Mapping):
-            if self.columns is None:
-                raise BrainalignError("X must be a dict of feature spaces, or columns must say where each lies in X")
-            X = np.asarray(X)
-            if X.ndim != 2:
-                raise Misaligned(f"X must be (n_samples, n_features), got {X.shape}")
-            X = {name: X[:, columns] for name, columns in self.columns.items()}
-        spaces = {name: as_float(values) for name, values in X.items()}
-        if not spaces:
-            raise BrainalignError("no feature space to stack: give each by its name")
-        for name, values in spaces.items():
-            if values.ndim != 2:
-                raise Misaligned(f"feature space {name!r} must be (n_samples, n_features), got {values.shape}")
-            check_finite(values, name=f"feature space {name!r}", column="feature")
-        return spaces
-
-    def _inner_folds(self, n_samples, *, groups, run, position):
-        inner = default_inner(n_samples, groups=groups, run=run) if self.inner is None else self.inner
-        if hasattr(inner, "split"):
-            return inner.split(n_samples, groups=groups, run=run, position=position)
-        return check_folds(inner, n_samples)
 
 
 def error_products(estimator, spaces, Y, folds, **labels):
@@ -304,12 +279,9 @@ def _size_of_errors(products):
 
 
 def _check_lengths(spaces, Y, labels):
-    n_samples = {name: len(X) for name, X in spaces.items()}
-    if len(set(n_samples.values())) > 1:
-        raise Misaligned(f"feature spaces differ in their number of samples: {n_samples}")
     if Y.ndim not in (1, 2):
         raise Misaligned(f"Y must be (n_samples, n_targets), got {Y.shape}")
-    n = next(iter(n_samples.values()))
+    n = len(next(iter(spaces.values())))
     for name, values in (("Y", Y), *labels.items()):
         if values is not None and len(values) != n:
             raise Misaligned(f"the feature spaces have {n} samples but {name} has {len(values)}")

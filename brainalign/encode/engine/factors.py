@@ -44,13 +44,15 @@ class Factors(NamedTuple):
         return (reduced if self.rotation is None else reduced @ self.rotation.T) @ self.basis.T
 
 
-def standardisation(X, *, scale):
+def standardisation(X, *, scale, weight=None):
     """Fit the centring, and where `scale` the division by the standard deviation, of each feature.
 
     Parameters
     ----------
     X : tensor of shape (n_samples, n_features)
     scale : bool
+    weight : float64 tensor of shape (n_features,), optional
+        Multiplies the features afterwards.
 
     Returns
     -------
@@ -64,7 +66,8 @@ def standardisation(X, *, scale):
     if scale:
         variance = sum(((rows.double() - mean) ** 2).sum(dim=0) for rows in X.split(ROWS)) / len(X)
         inverse_scale = torch.where(constant, 1.0, variance).rsqrt()
-    return Standardisation(mean, torch.where(constant, 0.0, inverse_scale))
+    inverse_scale = torch.where(constant, 0.0, inverse_scale)
+    return Standardisation(mean, inverse_scale if weight is None else inverse_scale * weight)
 
 
 def gram(X, standardise):

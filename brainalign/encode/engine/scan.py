@@ -230,7 +230,7 @@ def combinations(alphas, lowest, highest, *, tolerance):
     return torch.as_tensor(chosen, device=alphas.device), torch.as_tensor(mixing, device=alphas.device)
 
 
-def fold_by_fold(X, folds, alphas, *, scale, tolerance=0.0):
+def fold_by_fold(X, folds, alphas, *, scale, weight=None, tolerance=0.0):
     """Decompose the training set of each fold, by the smaller of X'X and XX'.
 
     Parameters
@@ -241,6 +241,8 @@ def fold_by_fold(X, folds, alphas, *, scale, tolerance=0.0):
     alphas : float64 tensor of shape (n_alphas,)
     scale : bool
         Divide features by their standard deviation in the training set of each fold.
+    weight : float64 tensor of shape (n_features,), optional
+        Multiplies the features afterwards.
     tolerance : float
         See `combinations`.
 
@@ -250,14 +252,15 @@ def fold_by_fold(X, folds, alphas, *, scale, tolerance=0.0):
         In float64.
     """
     fewest = min(len(train) for train, _ in folds)
-    return (_primal if is_primal(fewest, X.shape[1]) else _dual)(X, folds, alphas, scale=scale, tolerance=tolerance)
+    make = _primal if is_primal(fewest, X.shape[1]) else _dual
+    return make(X, folds, alphas, scale=scale, weight=weight, tolerance=tolerance)
 
 
-def _primal(X, folds, alphas, *, scale, tolerance):
+def _primal(X, folds, alphas, *, scale, weight, tolerance):
     centre = standardisation(X, scale=False)
     whole = gram(X, centre)
     for train, test in folds:
-        standardise = standardisation(X[train], scale=scale)
+        standardise = standardisation(X[train], scale=scale, weight=weight)
         sigma, vectors = eigen(_downdated(X, train, whole, centre, standardise), size=max(X.shape))
         U = standardise(X[train]) @ (vectors / sigma)  # (n_train, r)
         yield _of_components(train, test, U, sigma, standardise(X[test]) @ (vectors * sigma), alphas, tolerance)
@@ -285,12 +288,13 @@ def _downdated(X, train, whole, centre, standardise):
     return rest * torch.outer(standardise.inverse_scale, standardise.inverse_scale)
 
 
-def _dual(X, folds, alphas, *, scale, tolerance):
-    centre = standardisation(X, scale=False)
-    K = None if scale else kernel(X, centre)
+def _dual(X, folds, alphas, *, scale, weight, tolerance):
+    of_all = standardisation(X, scale=False, weight=weight)
+    K = None if scale else kernel(X, of_all)
     for train, test in folds:
-        own = kernel(X, standardisation(X[train], scale=True)._replace(mean=centre.mean)) if scale else K
-        yield dual_fold(own, train, test, alphas, size=max(X.shape), tolerance=tolerance)
+        if scale:
+            K = kernel(X, standardisation(X[train], scale=True, weight=weight)._replace(mean=of_all.mean))
+        yield dual_fold(K, train, test, alphas, size=max(X.shape), tolerance=tolerance)
 
 
 def dual_fold(K, train, test, alphas, *, size, tolerance=0.0):

@@ -79,11 +79,11 @@ class Search:
     device : torch.device
     vectors : float64 tensor of shape (n_samples, n_components), optional
         Where the folds share the components of all samples, `z = vectors' Y`.
-    keep : callable(columns, Y, source)
+    keep : callable(columns, Y, source), optional
         Is given the targets in standard units and those components, (n_targets, n_components), block by block.
     """
 
-    def __init__(self, folds, Y, *, precision, device, keep, vectors=None):
+    def __init__(self, folds, Y, *, precision, device, keep=None, vectors=None):
         self.Y, self.precision, self.device, self.keep = Y, precision, device, keep
         self._vectors = None if vectors is None else vectors.to(precision.fit)
         self._room = Room()
@@ -130,7 +130,7 @@ class Search:
         )
         choice.constant[columns] = constant
         source = Y if self._vectors is None else Y @ self._vectors
-        if dtype == self.precision.scan:
+        if self.keep is not None and dtype == self.precision.scan:
             self.keep(columns, Y, source)
         sse, sst = self._errors(Y, source, dtype)
         i_alpha = largest_of_the_best(sse, rounding=16 * torch.finfo(self.precision.fit).eps * sst)

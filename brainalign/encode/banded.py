@@ -1,0 +1,338 @@
+"""Banded ridge regression: every target has a penalty of its own for each feature space.
+
+With feature spaces X_1 ... X_m, penalties alpha / gamma_i, and gamma on the simplex (gamma_i >= 0, sum 1),
+
+    w = argmin_w |sum_i X_i w_i - y|^2 + alpha sum_i |w_i|^2 / gamma_i
+
+which is ridge regression with penalty alpha on the features sqrt(gamma_i) X_i. Candidates for gamma are drawn at random
+from Dirichlet distributions, and each target takes the gamma and alpha with the smallest inner held-out error.
+
+References
+----------
+Nunez-Elizalde, Huth & Gallant (2019), NeuroImage 197:482. Dupré la Tour, Eickenberg, Nunez-Elizalde & Gallant (2022),
+NeuroImage 264:119728, section 2 (random search). Oracles: plain ridge on scaled features,
+himalaya's `GroupRidgeCV(solver="random_search")`.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from brainalign.encode.engine.compute import choose_device, choose_precision, threads_for
+from brainalign.encode.engine.factors import factorise, standardisation
+from brainalign.encode.engine.problem import pose
+from brainalign.encode.engine.search import Search
+from brainalign.encode.engine.sources import Samples, standard_unit
+from brainalign.encode.ridge import ALPHAS, edge_share, inner_folds, positive, shrink, warn_of_edges
+from brainalign.encode.spaces import columns_of, named_spaces
+from brainalign.errors import BrainalignError, Misaligned
+
+
+@dataclass(eq=False)
+class _Best:
+    """The best candidate of each target so far, all arrays of shape (n_targets,)."""
+
+    candidate: np.ndarray
+    i_alpha: np.ndarray
+    sse: np.ndarray
+    sst: np.ndarray
+    mean: np.ndarray
+    unit: np.ndarray
+    constant: np.ndarray
+
+    @classmethod
+    def of(cls, choice):
+        """Start with the choice of the first candidate."""
+        found = (choice.i_alpha, choice.sse, choice.sst, choice.mean, choice.unit, choice.constant)
+        return cls(np.zeros(len(choice.sse), dtype=int), *found)
+
+    def update(self, i_candidate, choice, *, rounding):
+        """Take over the targets for which another candidate is better by more than rounding."""
+        better = choice.sse < self.sse - rounding * self.sst
+        self.candidate[better] = i_candidate
+        for name in ("i_alpha", "sse"):
+            getattr(self, name)[better] = getattr(choice, name)[better]
+
+
+class BandedRidgeCV(RegressorMixin, BaseEstimator):
+    """Ridge regression with one penalty per feature space and target, chosen by random search.
+
+    Parameters
+    ----------
+    alphas : sequence of float
+        Overall penalties, on the sum of squares.
+    n_iter : int
+        Candidates for gamma: equal shares first, then each space alone, then random ones. With fewer than there are
+        spaces, only the first of these.
+    concentration : sequence of float
+        Of the Dirichlet distributions that random candidates come from, in turn: 1 is uniform over the simplex, .1
+        prefers its corners.
+    columns : dict of str to slice, optional
+        Where each feature space lies in an `X` that is a matrix, as `score.cross_validate` gives it.
+    inner : None, Blocks, Groups, or list of (train, test)
+        As for `RidgeCV`.
+    scale : bool
+        Divide features by their standard deviation in the training part of each split.
+    seed : int
+        Candidate i is the same for every `n_iter`.
+    warm_start : bool
+        `fit` goes on from the candidates that were tried before, on the same data.
+    precision : {None, "float32", "float64", "mixed"}
+        As for `RidgeCV`. With "mixed", candidates that differ by less than bfloat16 resolves are not told apart.
+    device : {"cpu", "cuda", "auto"}
+
+    Attributes
+    ----------
+    spaces_ : list of str
+    gamma_ : array of shape (n_spaces, n_targets)
+        Sums to 1 over spaces; nan for a constant target.
+    alpha_ : array of shape (n_targets,)
+    band_penalties_ : array of shape (n_spaces, n_targets)
+        `alpha_ / gamma_`, infinite for a space that is not used.
+    inner_score_ : array of shape (n_targets,)
+        As for `RidgeCV`, at the best candidate; nan for a constant target.
+    alpha_at_edge_ : EdgeShare
+    n_candidates_ : int
+        Tried so far.
+    n_constant_, n_inner_folds_ : int
+    coef_ : array of shape (n_targets, n_features)
+        In the units of X and Y, features in the order of `spaces_`.
+    intercept_ : array of shape (n_targets,)
+    precision_, device_ : str
+        Those used.
+    """
+
+    def __init__(
+        self,
+        alphas=ALPHAS,
+        *,
+        n_iter=100,
+        concentration=(0.1, 1.0),
+        columns=None,
+        inner=None,
+        scale=True,
+        seed=0,
+        warm_start=False,
+        precision=None,
+        device="cpu",
+    ):
+        self.alphas = alphas
+        self.n_iter = n_iter
+        self.concentration = concentration
+        self.columns = columns
+        self.inner = inner
+        self.scale = scale
+        self.seed = seed
+        self.warm_start = warm_start
+        self.precision = precision
+        self.device = device
+
+    def fit(self, X, Y, groups=None, *, run=None, position=None):
+        """Choose gamma and alpha per target and fit with them on all samples.
+
+        Parameters
+        ----------
+        X : dict of str to array of shape (n_samples, n_features), or matrix with `columns`
+        Y : array, memory map or tensor of shape (n_samples, n_targets) or (n_samples,)
+        groups, run, position : arrays of shape (n_samples,), optional
+            As for `RidgeCV.fit`.
+
+        Returns
+        -------
+        self : BandedRidgeCV
+
+        Raises
+        ------
+        Misaligned
+            Feature spaces or `Y` differ in length or have wrong dimensions.
+        BrainalignError
+            NaN or infinity, a penalty or concentration that is not positive, folds that cannot be made, `warm_start`
+            on other data.
+        """
+        spaces, targets = named_spaces(X, self.columns), Samples(Y, name="Y", column="target")
+        n_samples = len(next(iter(spaces.values())))
+        if n_samples != targets.shape[0]:
+            raise Misaligned(f"the feature spaces have {n_samples} samples but Y has {targets.shape[0]}")
+        device = choose_device(self.device)
+        features = torch.as_tensor(np.concatenate(list(spaces.values()), axis=1), device=device)
+        precision = choose_precision(self.precision, dtypes=(features.dtype, targets.dtype), device=device)
+        alphas = positive(self.alphas)
+        folds = inner_folds(self.inner, n_samples, groups=groups, run=run, position=position)
+        start = self._start(spaces, targets)
+        with threads_for(*features.shape, targets.shape[1]):
+            self._search(features, targets, folds, alphas, start=start, precision=precision)
+            self._fit_best(features, targets, alphas, precision=precision)
+        self._tell(alphas)
+        self.n_inner_folds_, self.precision_, self.device_ = len(folds), precision.name, str(device)
+        return self
+
+    def predict(self, X):
+        """Predict the responses to new samples, (n_samples, n_targets) or (n_samples,) if `Y` was so."""
+        Y_hat = sum(self._added(X).values()) + self._offset
+        return self._shaped(Y_hat)
+
+    def predict_by_space(self, X):
+        """Give what each feature space adds to the prediction of new samples.
+
+        Parameters
+        ----------
+        X : as in `fit`
+
+        Returns
+        -------
+        added : dict of str to array of shape (n_samples, n_targets), or (n_samples,) if `Y` was so
+            Without the intercept, of features that are centred as in `fit`: what `partition.product_measure` takes.
+        """
+        return {name: self._shaped(added) for name, added in self._added(X).items()}
+
+    @property
+    def coef_(self):
+        """Weights in the units of X and Y, (n_targets, n_features)."""
+        check_is_fitted(self)
+        return self._weights.cpu().numpy()
+
+    @property
+    def intercept_(self):
+        """Prediction where all features are zero, (n_targets,)."""
+        return self._offset - self.coef_.astype(np.float64) @ self._centre
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_weights")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _start(self, spaces, targets):
+        """Check that a warm start is on the same data; give the number of candidates that were tried."""
+        digest = _digest(spaces, targets)
+        warm = self.warm_start and hasattr(self, "_best")
+        if warm and digest != self._digest:
+            raise BrainalignError("warm_start goes on with the data of the fit before: give the same X and Y, or refit")
+        if self.n_iter < 1:
+            raise BrainalignError(f"n_iter must be 1 or more, got {self.n_iter}")
+        self._digest, self.spaces_, self._columns = digest, list(spaces), columns_of(spaces)
+        self._one_target = targets.one_column
+        start = len(self._candidates) if warm else 0
+        self._candidates = candidates(
+            len(spaces), max(self.n_iter, start), concentration=self.concentration, seed=self.seed
+        )
+        return start
+
+    def _search(self, X, targets, folds, alphas, *, start, precision):
+        """Try the candidates that were not tried yet on all targets."""
+        folds = [tuple(torch.as_tensor(samples, device=X.device) for samples in fold) for fold in folds]
+        penalties = torch.as_tensor(alphas, device=X.device)
+        rounding = 16 * torch.finfo(precision.fit).eps
+        for i_candidate in range(start, len(self._candidates)):
+            problem = pose(
+                X,
+                folds,
+                penalties,
+                n_targets=targets.shape[1],
+                scale=self.scale,
+                precision=precision,
+                weight=self._weight(i_candidate, X),
+            )
+            search = Search(problem.folds, targets, precision=precision, device=X.device, vectors=problem.vectors)
+            choice, _ = search.choose()
+            if i_candidate == 0:
+                self._best = _Best.of(choice)
+            else:
+                self._best.update(i_candidate, choice, rounding=rounding)
+
+    def _fit_best(self, X, targets, alphas, *, precision):
+        """Fit all samples, the targets of one candidate side by side."""
+        penalties, best = torch.as_tensor(alphas, device=X.device), self._best
+        self._weights = torch.zeros(targets.shape[1], X.shape[1], dtype=precision.fit, device=X.device)
+        for i_candidate in np.unique(best.candidate):
+            standardise = standardisation(X, scale=self.scale, weight=self._weight(i_candidate, X))
+            factors = factorise(X, standardise)
+            U = factors.U.to(precision.fit)
+            for columns in targets.blocks(np.flatnonzero((best.candidate == i_candidate) & ~best.constant)):
+                Y, _, unit, _ = standard_unit(targets.read(columns, dtype=precision.fit, device=X.device))
+                reduced = Y @ U
+                shrink(reduced, factors.sigma, penalties, torch.as_tensor(best.i_alpha[columns], device=X.device))
+                weights = factors.to_features(reduced.double()) * standardise.inverse_scale
+                weights *= torch.as_tensor(unit, device=X.device)[:, None]
+                self._weights[torch.as_tensor(columns, device=X.device)] = weights.to(precision.fit)
+        self._centre, self._offset = standardisation(X, scale=False).mean.cpu().numpy(), best.mean
+
+    def _weight(self, i_candidate, X):
+        """Give the root of gamma, feature by feature."""
+        sizes = [columns.stop - columns.start for columns in self._columns.values()]
+        return torch.as_tensor(np.repeat(np.sqrt(self._candidates[i_candidate]), sizes), device=X.device)
+
+    def _tell(self, alphas):
+        best = self._best
+        constant = best.constant
+        self.gamma_ = np.where(constant, np.nan, self._candidates[best.candidate].T)
+        self.alpha_ = np.where(constant, np.nan, alphas[best.i_alpha])
+        with np.errstate(divide="ignore"):
+            self.band_penalties_ = self.alpha_ / self.gamma_
+        self.inner_score_ = np.where(constant, np.nan, 1 - best.sse / np.where(constant, 1, best.sst))
+        self.n_constant_, self.n_candidates_ = int(constant.sum()), len(self._candidates)
+        self.alpha_at_edge_ = edge_share(best.i_alpha[~constant], len(alphas))
+        warn_of_edges(self.alpha_at_edge_)
+
+    def _added(self, X):
+        check_is_fitted(self)
+        spaces = named_spaces(X, self.columns)
+        if set(spaces) != set(self.spaces_):
+            raise Misaligned(f"X must have the feature spaces {self.spaces_} as in fit, got {list(spaces)}")
+        added = {}
+        for name, columns in self._columns.items():
+            if spaces[name].shape[1] != columns.stop - columns.start:
+                raise Misaligned(
+                    f"feature space {name!r} has {spaces[name].shape[1]} features, but it had "
+                    f"{columns.stop - columns.start} in fit"
+                )
+            centred = torch.as_tensor(spaces[name] - self._centre[columns], device=self._weights.device)
+            weights = self._weights[:, columns]
+            added[name] = (centred.to(weights.dtype) @ weights.T).cpu().numpy()
+        return added
+
+    def _shaped(self, Y_hat):
+        Y_hat = Y_hat.astype(self.coef_.dtype)
+        return Y_hat[:, 0] if self._one_target else Y_hat
+
+
+def candidates(n_spaces, n_iter, *, concentration=(0.1, 1.0), seed=0):
+    """Give points on the simplex: equal shares, each space alone, then random ones.
+
+    Parameters
+    ----------
+    n_spaces, n_iter : int
+    concentration : sequence of float
+        Of the Dirichlet distributions that are drawn from in turn.
+    seed : int
+
+    Returns
+    -------
+    gammas : array of shape (n_iter, n_spaces)
+        The first k are the same for every `n_iter` of k or more.
+    """
+    concentration = positive(concentration, ordered=False)
+    fixed = np.vstack([np.full((1, n_spaces), 1 / n_spaces), np.eye(n_spaces)[: n_spaces if n_spaces > 1 else 0]])
+    generator = np.random.default_rng(seed)
+    drawn = [
+        generator.dirichlet(np.full(n_spaces, concentration[i % len(concentration)]))
+        for i in range(max(0, n_iter - len(fixed)))
+    ]
+    return np.vstack([fixed, *drawn])[:n_iter]
+
+
+def _digest(spaces, targets):
+    """Tell data apart by their names, shapes and sums."""
+    digest = hashlib.sha256(repr(targets.shape).encode())
+    for name, X in spaces.items():
+        digest.update(f"{name} {X.shape}".encode())
+        digest.update(X.sum(axis=0, dtype=np.float64).tobytes())
+    for run in targets.runs:
+        digest.update(run[0].cpu().numpy().tobytes() + run[-1].cpu().numpy().tobytes())
+    return digest.hexdigest()

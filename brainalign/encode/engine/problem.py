@@ -1,0 +1,80 @@
+"""The folds of one set of features, made in the way that takes the fewest operations."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+
+from brainalign.encode.engine.factors import dual_factors, factorise, kernel, standardisation
+from brainalign.encode.engine.plan import choose_inner_solver
+from brainalign.encode.engine.scan import WORST_CONDITION, Fold, fold_by_fold, left_out_of_the_whole, whole_components
+from brainalign.encode.engine.search import TOLERANCE
+
+
+class Problem(NamedTuple):
+    """Folds to search over, and what the fit on all samples can take over from them.
+
+    Parameters
+    ----------
+    inner_solver : {"primal", "dual", "left out of the whole"}
+    folds : iterable of scan.Fold
+    eigenvalues, vectors : tensors, or None
+        Of all samples, where the folds are left out of the whole.
+    """
+
+    inner_solver: str
+    folds: Iterable[Fold]
+    eigenvalues: torch.Tensor | None = None
+    vectors: torch.Tensor | None = None
+
+    def factors(self, X, standardise):
+        """Give the factors of all samples, and which of `vectors` they are (None if there are none)."""
+        if self.vectors is None:
+            return factorise(X, standardise), None
+        kept = self.eigenvalues > self.eigenvalues[-1] * max(X.shape) * torch.finfo(torch.float64).eps
+        return dual_factors(X, standardise, self.eigenvalues[kept].sqrt(), self.vectors[:, kept]), kept
+
+
+def pose(X, folds, alphas, *, n_targets, scale, precision, weight=None):
+    """Choose how to compute the folds and start to.
+
+    Samples are left out of the whole only where the smallest penalty keeps that well conditioned.
+
+    Parameters
+    ----------
+    X : tensor of shape (n_samples, n_features)
+    folds : list of (train, test)
+        Int tensors.
+    alphas : float64 tensor of shape (n_alphas,)
+        Ascending.
+    n_targets : int
+    scale : bool
+        Divide features by their standard deviation in the training set of each fold.
+    precision : compute.Precision
+    weight : float64 tensor of shape (n_features,), optional
+        Multiplies the features after they are scaled.
+
+    Returns
+    -------
+    problem : Problem
+    """
+    tolerance = TOLERANCE[precision.name]
+    by_fold, inner_solver = (
+        choose_inner_solver(
+            *X.shape,
+            n_targets,
+            n_trains=[len(train) for train, _ in folds],
+            n_alphas=len(alphas),
+            scale=scaled,
+            precision=precision.name,
+        )
+        for scaled in (True, scale)
+    )
+    if inner_solver != by_fold:
+        K = kernel(X, standardisation(X, scale=False, weight=weight))
+        if torch.linalg.matrix_norm(K) < WORST_CONDITION * alphas[0]:
+            eigenvalues, vectors = whole_components(K)
+            quick = precision.name == "mixed"
+            made = left_out_of_the_whole(eigenvalues, vectors, folds, alphas, tolerance=tolerance, quick=quick)
+            return Problem(inner_solver, made, eigenvalues, vectors)
+    return Problem(by_fold, fold_by_fold(X, folds, alphas, scale=scale, weight=weight, tolerance=tolerance))
