@@ -26,7 +26,7 @@ from brainalign.encode.engine.compute import choose_device, choose_precision, th
 from brainalign.encode.engine.factors import factorise, standardisation
 from brainalign.encode.engine.problem import pose
 from brainalign.encode.engine.search import Search
-from brainalign.encode.engine.sources import Samples, standard_unit
+from brainalign.encode.engine.sources import Samples, read_standard
 from brainalign.encode.ridge import ALPHAS, edge_share, inner_folds, positive, shrink, warn_of_edges
 from brainalign.encode.spaces import columns_of, named_spaces
 from brainalign.errors import BrainalignError, Misaligned
@@ -228,7 +228,7 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
         """Try the candidates that were not tried yet on all targets."""
         folds = [tuple(torch.as_tensor(samples, device=X.device) for samples in fold) for fold in folds]
         penalties = torch.as_tensor(alphas, device=X.device)
-        rounding = 16 * torch.finfo(precision.fit).eps
+        rounding = torch.finfo(precision.fit).eps
         for i_candidate in range(start, len(self._candidates)):
             problem = pose(
                 X,
@@ -255,7 +255,7 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
             factors = factorise(X, standardise)
             U = factors.U.to(precision.fit)
             for columns in targets.blocks(np.flatnonzero((best.candidate == i_candidate) & ~best.constant)):
-                Y, _, unit, _ = standard_unit(targets.read(columns, dtype=precision.fit, device=X.device))
+                Y, _, unit, _ = read_standard(targets, columns, dtype=precision.fit, device=X.device)
                 reduced = Y @ U
                 shrink(reduced, factors.sigma, penalties, torch.as_tensor(best.i_alpha[columns], device=X.device))
                 weights = factors.to_features(reduced.double()) * standardise.inverse_scale

@@ -29,7 +29,7 @@ from brainalign.encode.engine.compute import choose_device, choose_precision, th
 from brainalign.encode.engine.factors import factorise, standardisation
 from brainalign.encode.engine.problem import pose
 from brainalign.encode.engine.search import Search
-from brainalign.encode.engine.sources import WIDTH, Samples, standard_unit
+from brainalign.encode.engine.sources import WIDTH, Samples, read_standard
 from brainalign.encode.metrics import r2
 from brainalign.encode.splits import Blocks, Groups, check_folds
 from brainalign.errors import BrainalignError, Misaligned
@@ -138,6 +138,7 @@ class _LinearModel(RegressorMixin, BaseEstimator):
         features, targets = _features(X), Samples(Y, name="Y", column="target")
         if features.shape[0] != targets.shape[0]:
             raise Misaligned(f"X has {features.shape[0]} samples but Y has {targets.shape[0]}")
+        self._runs = [values.run for values in (targets, features) if values.run is not None]
         for values in (features, targets):
             if 0 in values.shape:
                 raise Misaligned(
@@ -149,13 +150,13 @@ class _LinearModel(RegressorMixin, BaseEstimator):
         device = choose_device(self.device)
         precision = choose_precision(self.precision, dtypes=(features.dtype, targets.dtype), device=device)
         self.n_features_in_, self._one_target = features.shape[1], targets.one_column
-        self._kind = X[:0] if isinstance(X, torch.Tensor) else np.empty(0)
+        self._kind = X[:0].clone() if isinstance(X, torch.Tensor) else np.empty(0)
         self.device_, self.precision_ = str(device), precision.name
         return features.whole(device=device), targets, precision, device
 
     def _keep(self, factors, standardise, mean, unit):
         """Keep what predicts; the components of the samples that were fitted are not needed for it."""
-        self._factors = factors._replace(U=factors.U[:0])
+        self._factors = factors._replace(U=factors.U[:0].clone())
         self._standardise, self._mean, self._unit = standardise, mean, unit
         self.solver_ = factors.solver
 
@@ -202,10 +203,13 @@ class Ridge(_LinearModel):
         -------
         self : Ridge
         """
-        X, targets, precision, device = self._start(X, Y)
-        if precision.scan != precision.fit:
+        if self.precision == "mixed":
             raise BrainalignError('Ridge has nothing to scan: precision is None, "float32" or "float64"')
-        alpha = np.broadcast_to(positive(self.alpha, ordered=False), targets.shape[1])
+        X, targets, precision, device = self._start(X, Y)
+        alpha = positive(self.alpha, ordered=False)
+        if len(alpha) not in (1, targets.shape[1]):
+            raise Misaligned(f"alpha has {len(alpha)} penalties but Y has {targets.shape[1]} targets")
+        alpha = np.tile(alpha, targets.shape[1] // len(alpha))
         with threads_for(*X.shape, targets.shape[1]):
             standardise = standardisation(X, scale=self.scale)
             factors = factorise(X, standardise)
@@ -313,7 +317,7 @@ class RidgeCV(_LinearModel):
         """
         X, targets, precision, device = self._start(X, Y)
         alphas = positive(self.alphas)
-        run = targets.run if run is None else run
+        run = self._common_run() if run is None else run
         folds = inner_folds(self.inner, len(X), groups=groups, run=run, position=position)
         self.n_inner_folds_ = len(folds)
         with threads_for(*X.shape, targets.shape[1]):
@@ -324,6 +328,13 @@ class RidgeCV(_LinearModel):
         self.alpha_at_edge_ = edge_share(choice.i_alpha[~choice.constant], len(alphas))
         warn_of_edges(self.alpha_at_edge_)
         return self
+
+    def _common_run(self):
+        if len(self._runs) == 2 and not np.array_equal(*self._runs):
+            raise Misaligned(
+                "the runs of X and of Y differ in length: give both alike, or say with run= which are right"
+            )
+        return self._runs[0] if self._runs else None
 
     def _search(self, X, targets, folds, alphas, *, precision, device):
         """Choose penalties and keep the weights on the components that belong to them."""
@@ -405,9 +416,8 @@ def components(factors, targets, *, dtype, device):
     found = torch.empty(n_targets, U.shape[1], dtype=dtype, device=device)
     mean, unit = np.empty(n_targets), np.empty(n_targets)
     for columns in targets.blocks():
-        Y, mean[columns], unit[columns], _ = standard_unit(targets.read(columns, dtype=dtype, device=device))
+        Y, mean[columns], unit[columns], _ = read_standard(targets, columns, dtype=dtype, device=device)
         torch.mm(Y, U, out=found[columns])
-        targets.release()
     return found, mean, unit
 
 

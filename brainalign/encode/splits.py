@@ -173,14 +173,15 @@ def check_folds(folds, n_samples):
     Returns
     -------
     folds : list of Fold
+        Positions ascending.
 
     Raises
     ------
     BrainalignError
-        No fold at all, a training or test set of less than two samples, a sample in both, a position that does not
-        exist.
+        No fold at all, a training or test set of less than two samples, a sample in both or twice in one, a position
+        that does not exist.
     """
-    checked = [Fold(np.asarray(train), np.asarray(test)) for train, test in folds]
+    checked = [Fold(np.sort(np.asarray(train)), np.sort(np.asarray(test))) for train, test in folds]
     if not checked:
         raise BrainalignError("no folds: at least one pair of training and test samples is needed")
     for i_fold, fold in enumerate(checked):
@@ -192,6 +193,8 @@ def check_folds(folds, n_samples):
                 )
             if not np.issubdtype(samples.dtype, np.integer) or samples.min() < 0 or samples.max() >= n_samples:
                 raise BrainalignError(f"fold {i_fold}: {name} must be positions from 0 to {n_samples - 1}")
+            if (samples[1:] == samples[:-1]).any():
+                raise BrainalignError(f"fold {i_fold}: a sample is twice in {name}")
         shared = np.intersect1d(fold.train, fold.test)
         if len(shared):
             raise BrainalignError(f"fold {i_fold}: sample {shared[0]} is in the training and in the test set")

@@ -1,6 +1,10 @@
+import pickle
+import warnings
+
 import numpy as np
 import pytest
 import scipy.linalg
+import torch
 from himalaya.ridge import RidgeCV as HimalayaRidgeCV
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -8,10 +12,15 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
 
-from brainalign.encode.ridge import ALPHAS, RidgeCV, default_inner
+from brainalign.encode.engine import compute
+from brainalign.encode.engine.compute import PrecisionWarning, bfloat16_is_faster
+from brainalign.encode.engine.sources import WIDTH
+from brainalign.encode.ridge import ALPHAS, EdgeWarning, RidgeCV, default_inner
+from brainalign.encode.ridge import Ridge as Penalised
 from brainalign.encode.splits import Blocks, Groups, blocks, by_group
-from brainalign.errors import BrainalignError, Misaligned
+from brainalign.errors import BrainalignError, Misaligned, UnknownName
 
 SHAPES = [(60, 12, 9), (60, 150, 9), (60, 60, 1)]
 
@@ -298,3 +307,255 @@ def test_what_does_not_fit_together_is_refused():
     for alphas in ([0.0, 1.0], [-1.0], [np.nan], []):
         with pytest.raises(BrainalignError, match="positive"):
             RidgeCV(alphas).fit(X, Y)
+
+
+@pytest.mark.parametrize("estimator", [Penalised(), RidgeCV()], ids=["Ridge", "RidgeCV"])
+def test_check_estimator(estimator):
+    results = check_estimator(estimator, on_fail=None, on_skip=None)
+    others = {result["check_name"]: result["status"] for result in results if result["status"] != "passed"}
+    # checked only where SCIPY_ARRAY_API is set before scipy is imported; torch goes in and comes out in the tests here
+    assert others in ({}, {"check_array_api_input": "skipped"})
+    assert len(results) > 40
+
+
+def test_pickle_pipeline_and_grid_search():
+    X, Y = planted(60, 10, 3)
+    model = RidgeCV().fit(X, Y)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(again.coef_, model.coef_)
+    pipeline = make_pipeline(StandardScaler(), RidgeCV(scale=False)).fit(X, Y)
+    assert pipeline.score(X, Y) > 0.3
+    search = GridSearchCV(Penalised(), {"alpha": [1.0, 1e8]}, cv=blocks(60, n=3)).fit(X, Y)
+    assert search.best_params_ == {"alpha": 1.0}
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("n_features", [20, 700])
+@pytest.mark.parametrize("make", [Penalised, RidgeCV])
+def test_fits_keep_no_samples(make, n_features, kind):
+    """What is kept and pickled must not grow with the samples where it need not."""
+    X, Y = planted(600, n_features, 3)
+    model = make().fit(kind(X), kind(Y))
+    needed = 8 * (n_features * 24 + 3 * 600) if n_features < 600 else 8 * (2 * 600 * n_features + 3 * 600)
+    assert len(pickle.dumps(model)) < 1.1 * needed + 20_000
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "mixed"])
+@pytest.mark.parametrize("n_features", [12, 150])
+def test_torch_in_torch_out(n_features, precision):
+    X, Y = planted(60, n_features, 9)
+    tensors = torch.as_tensor(X), torch.as_tensor(Y)
+    ours, theirs = RidgeCV(precision=precision).fit(X, Y), RidgeCV(precision=precision).fit(*tensors)
+    for name, value in (
+        ("predict", theirs.predict(tensors[0])),
+        ("coef_", theirs.coef_),
+        ("intercept_", theirs.intercept_),
+    ):
+        assert isinstance(value, torch.Tensor), name
+        assert value.device == tensors[0].device
+        expected = ours.predict(X) if name == "predict" else getattr(ours, name)
+        assert isinstance(expected, np.ndarray), name
+        np.testing.assert_array_equal(value.numpy(), expected)
+    np.testing.assert_array_equal(ours.alpha_, theirs.alpha_)
+    assert isinstance(theirs.predict(X), np.ndarray)
+    assert ours.precision_ == precision or not bfloat16_is_faster(torch.device("cpu"))
+    assert ours.device_ == "cpu"
+
+
+@pytest.mark.parametrize(
+    "convert", [np.asfortranarray, lambda a: a[::-1].copy()[::-1], lambda a: a.astype(">f8"), torch.as_tensor]
+)
+def test_layout_of_the_data_changes_nothing(convert):
+    X, Y = planted(60, 12, 5)
+    plain, other = RidgeCV().fit(X, Y), RidgeCV().fit(convert(X), convert(Y))
+    np.testing.assert_array_equal(other.alpha_, plain.alpha_)
+    np.testing.assert_allclose(other.inner_score_, plain.inner_score_, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(np.asarray(other.predict(convert(X))), plain.predict(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision"), [("f2", "float32"), ("i4", "float64"), ("?", "float64"), (">f4", "float32")]
+)
+def test_numbers_of_other_types(dtype, precision):
+    X, Y = (
+        (np.round(a - a.mean(axis=0)) > 0 if dtype == "?" else np.round(a)).astype(dtype) for a in planted(60, 12, 5)
+    )
+    alphas = [0.1, 100.0, 1e5]  # far apart: what is nearly the same in float32 is taken for a tie
+    model, exact = RidgeCV(alphas).fit(X, Y), RidgeCV(alphas).fit(X.astype(float), Y.astype(float))
+    assert model.precision_ == precision
+    np.testing.assert_array_equal(model.alpha_, exact.alpha_)
+    np.testing.assert_allclose(model.predict(X), exact.predict(X.astype(float)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "mixed"])
+@pytest.mark.parametrize("n_features", [12, 150])
+@pytest.mark.parametrize("scale", [True, False])
+def test_memory_maps_and_runs_equal_arrays_in_memory(n_features, scale, precision, tmp_path):
+    X, Y = planted(60, n_features, 9, dtype=np.float32)
+    run = np.repeat([0, 1, 2], [15, 20, 25])
+    expected = RidgeCV(scale=scale, precision=precision).fit(X, Y, run=run)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "Y.npy", Y)
+    on_disk = [np.load(tmp_path / name, mmap_mode="r") for name in ("X.npy", "Y.npy")]
+
+    def runs(values):
+        return [values[run == i] for i in range(3)]
+
+    for name, given in {
+        "maps": (*on_disk, run),
+        "runs of Y": (X, runs(Y), None),
+        "runs of X": (runs(X), Y, None),
+        "runs of both, on disk": (
+            [on_disk[0][:15], on_disk[0][15:]],
+            [on_disk[1][:15], on_disk[1][15:35], on_disk[1][35:]],
+            run,
+        ),
+        "iterators": (iter(runs(X)), iter(runs(Y)), None),
+        "generator of X": ((part for part in runs(X)), Y, None),
+    }.items():
+        model = RidgeCV(scale=scale, precision=precision).fit(given[0], given[1], run=given[2])
+        assert model.n_inner_folds_ == 3, name
+        np.testing.assert_array_equal(model.alpha_, expected.alpha_, err_msg=name)
+        np.testing.assert_array_equal(model.inner_score_, expected.inner_score_, err_msg=name)
+        np.testing.assert_array_equal(model.predict(X), expected.predict(X), err_msg=name)
+    np.testing.assert_array_equal(on_disk[1], Y)
+
+
+def test_runs_of_features_and_responses_that_differ_are_refused():
+    X, Y = planted(60, 5, 3)
+    with pytest.raises(BrainalignError, match="run"):
+        RidgeCV().fit([X[:20], X[20:]], [Y[:30], Y[30:]])
+
+
+@pytest.mark.parametrize("make", [Penalised, RidgeCV])
+def test_a_value_that_is_not_finite_in_a_later_block_is_named(make, tmp_path):
+    X = planted(30, 4, 1)[0]
+    Y = np.random.default_rng(0).standard_normal((30, WIDTH + 900)).astype(np.float32)
+    Y[17, WIDTH + 321] = np.nan
+    np.save(tmp_path / "Y.npy", Y)
+    for given in (Y, np.load(tmp_path / "Y.npy", mmap_mode="r"), [Y[:10], Y[10:]], iter([Y[:20], Y[20:]])):
+        with pytest.raises(BrainalignError, match=f"Y is nan at sample 17, target {WIDTH + 321} "):
+            make().fit(X, given)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+@pytest.mark.parametrize("shape", [(300, 40, 200), (120, 200, 200)])
+@pytest.mark.parametrize("scale", [True, False])
+def test_coefficients_at_equal_penalty_are_those_in_float64(shape, scale, precision):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal(shape[:2]).astype(np.float32)
+    Y = (X @ rng.standard_normal((shape[1], shape[2])) + 5 * rng.standard_normal((shape[0], shape[2]))).astype(
+        np.float32
+    )
+    single = RidgeCV(scale=scale, precision=precision).fit(X, Y)
+    exact = Penalised(single.alpha_, scale=scale).fit(X.astype(float), Y.astype(float))
+    size = np.linalg.norm(exact.coef_, axis=1)
+    assert (np.linalg.norm(single.coef_ - exact.coef_, axis=1) < 1e-4 * size).all()
+    np.testing.assert_allclose(single.predict(X), exact.predict(X.astype(float)), atol=1e-4 * np.abs(Y).max())
+    np.testing.assert_array_equal(RidgeCV(scale=scale).fit(X.astype(float), Y.astype(float)).alpha_, single.alpha_)
+
+
+def test_ridge_with_a_penalty_per_target_equals_the_closed_form():
+    for shape in SHAPES:
+        X, Y = planted(*shape)
+        alpha = np.logspace(-1, 5, shape[2])
+        model = Penalised(alpha).fit(X, Y)
+        for j in range(shape[2]):
+            expected = closed_form(X, Y[:, [j]], X, alpha=alpha[j], scale=True)[:, 0]
+            np.testing.assert_allclose(model.predict(X)[:, j], expected, rtol=1e-9)
+    with pytest.raises(BrainalignError, match=r"3 .*9|9 .*3"):
+        Penalised([1.0, 2.0, 3.0]).fit(*planted(60, 12, 9))
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_ridge_refuses_mixed_everywhere(faster, monkeypatch):
+    monkeypatch.setattr(compute, "bfloat16_is_faster", lambda device: faster)
+    with pytest.raises(BrainalignError, match="nothing to scan"):
+        Penalised(precision="mixed").fit(*planted(60, 12, 9))
+
+
+def test_mixed_falls_back_loudly_and_is_recorded(monkeypatch):
+    X, Y = planted(60, 12, 9)
+    monkeypatch.setattr(compute, "bfloat16_is_faster", lambda device: False)
+    with pytest.warns(PrecisionWarning, match="float32 is used"):
+        model = RidgeCV(precision="mixed").fit(X, Y)
+    assert model.precision_ == "float32"
+    np.testing.assert_array_equal(model.alpha_, RidgeCV(precision="float32").fit(X, Y).alpha_)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "mixed"])
+def test_features_constant_in_a_training_set(precision):
+    X, Y = planted(60, 1, 4)
+    X[:40] = 1.0
+    model = RidgeCV(inner=[(np.arange(40), np.arange(40, 60))], precision=precision).fit(X, Y)
+    assert (model.alpha_ == ALPHAS[-1]).all()
+    np.testing.assert_allclose(model.inner_score_, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "mixed"])
+@pytest.mark.parametrize("unit", [1e-13, 1e-6, 1e6, 1e13])
+def test_no_unit_of_the_responses_matters_in_any_precision(precision, unit):
+    for shape in ((90, 30, 40), (60, 150, 40)):
+        X, Y = planted(*shape)
+        power = 2.0 ** np.round(np.log2(unit))  # exact, so that results are the same to the last bit
+        plain, scaled = (RidgeCV(precision=precision).fit(X, Y * u) for u in (1.0, power))
+        np.testing.assert_array_equal(scaled.alpha_, plain.alpha_)
+        np.testing.assert_array_equal(scaled.inner_score_, plain.inner_score_)
+        np.testing.assert_allclose(scaled.predict(X), plain.predict(X) * power, rtol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_large_offset_of_the_responses(precision):
+    X, Y = planted(90, 30, 12)
+    moved = RidgeCV(precision=precision).fit(X, (Y + 1e6).astype(precision))
+    plain = RidgeCV(precision="float64").fit(X, ((Y + 1e6).astype(precision)).astype(float) - 1e6)
+    np.testing.assert_array_equal(moved.alpha_, plain.alpha_)
+    np.testing.assert_allclose(moved.inner_score_, plain.inner_score_, atol=1e-4 if precision == "float32" else 1e-9)
+
+
+def test_edges_are_warned_of_above_half_and_not_at_half():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 60))
+    strong = X @ rng.standard_normal((60, 10))
+    noise = rng.permuted(strong, axis=0)
+    alphas = [1e-6, 1e9]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = RidgeCV(alphas).fit(X, np.c_[strong, np.ones((200, 3)), noise])
+        assert model.alpha_at_edge_ == (0.5, 0.5)
+        assert caught == []
+        RidgeCV(alphas).fit(X, np.c_[strong, noise[:, 1:]])
+    assert [w.category for w in caught] == [EdgeWarning]
+    assert "lowest" in str(caught[0].message)
+    with pytest.warns(EdgeWarning, match="highest"):
+        RidgeCV(alphas).fit(X, np.c_[strong[:, 1:], noise])
+    assert RidgeCV(alphas).fit(X, np.ones((200, 2))).n_constant_ == 2
+
+
+def test_devices():
+    X, Y = planted(60, 12, 3)
+    model = RidgeCV(device="auto").fit(X, Y)
+    assert model.device_ == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(UnknownName, match="did you mean 'cuda'"):
+        RidgeCV(device="cud").fit(X, Y)
+    if not torch.cuda.is_available():
+        with pytest.raises(BrainalignError, match="no GPU"):
+            RidgeCV(device="cuda").fit(X, Y)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("precision", ["float32", "float64", "mixed"])
+@pytest.mark.parametrize("shape", [(400, 50, 3000), (300, 500, 3000)])
+@pytest.mark.parametrize("scale", [True, False])
+def test_gpu_equals_cpu(shape, scale, precision):
+    X, Y = planted(*shape, dtype=np.float32)
+    ours, theirs = (RidgeCV(precision=precision, scale=scale, device=d).fit(X, Y) for d in ("cuda", "cpu"))
+    assert (ours.alpha_ == theirs.alpha_).mean() >= 0.999
+    same = ours.alpha_ == theirs.alpha_
+    size = np.abs(theirs.predict(X)).max(axis=0)
+    np.testing.assert_allclose((ours.predict(X) / size)[:, same], (theirs.predict(X) / size)[:, same], atol=1e-4)
+    if precision != "mixed":
+        np.testing.assert_allclose(ours.inner_score_, theirs.inner_score_, atol=1e-4)
+    assert isinstance(ours.predict(X), np.ndarray)
+    assert ours.predict(torch.as_tensor(X, device="cuda")).device.type == "cuda"

@@ -1,5 +1,6 @@
 """Where the arithmetic runs, in which precision, and on how many threads."""
 
+import re
 import time
 import warnings
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ def choose_device(device):
         `cuda` where torch finds no GPU.
     """
     name = str(device)
-    if name.split(":")[0] not in DEVICES:
+    if name not in DEVICES and not re.fullmatch(r"cuda:\d+", name):
         raise UnknownName("device", name, DEVICES)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 import torch
 
-ROWS = 2048  # samples that are turned to float64 at once
+from brainalign.errors import BrainalignError
+
+ROWS = 512  # samples that are turned to float64 at once
+LARGEST = 1e140
 
 
 class Standardisation(NamedTuple):
@@ -61,11 +64,17 @@ def standardisation(X, *, scale, weight=None):
     low, high = torch.aminmax(X, dim=0)
     eps = torch.finfo(X.dtype).eps
     constant = high - low <= 4 * eps * torch.maximum(low.abs(), high.abs())
-    mean = X.mean(dim=0, dtype=torch.float64)
+    mean = sum(rows.sum(dim=0, dtype=torch.float64) for rows in X.split(ROWS)) / len(X)
     inverse_scale = torch.ones_like(mean)
     if scale:
         variance = sum(((rows.double() - mean) ** 2).sum(dim=0) for rows in X.split(ROWS)) / len(X)
         inverse_scale = torch.where(constant, 1.0, variance).rsqrt()
+    largest = torch.maximum(low.abs(), high.abs()).max()
+    if not torch.isfinite(inverse_scale).all() or largest > LARGEST:
+        raise BrainalignError(
+            f"X reaches {largest.item():.3g}, and its squares cannot be computed: give features in a unit that makes "
+            "them neither so large nor so small"
+        )
     inverse_scale = torch.where(constant, 0.0, inverse_scale)
     return Standardisation(mean, inverse_scale if weight is None else inverse_scale * weight)
 

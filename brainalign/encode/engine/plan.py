@@ -28,6 +28,23 @@ class Operations(NamedTuple):
         return self.double + self.scan / SPEED[precision] + self.fit / fit
 
 
+class Memory(NamedTuple):
+    """Bytes of the arrays of a fit, by what they are for."""
+
+    stored: float  # what predicts the test samples of all folds
+    factors: float  # decomposition of all samples
+    eigen: float  # workspace of an eigendecomposition
+    making: float  # one fold in float64
+    block: float  # targets that are computed side by side, and their predictions
+    weights: float  # the result
+
+
+HELD = Memory(stored=0.9, factors=0.4, eigen=1.0, making=0.3, block=0.9, weights=1.0)
+"""Share of each that counts at the peak, by least squares on 18 fits of 150 to 1,000 MB (they are not all held at a
+time, and what is freed is only partly given back)."""
+HELD_MIXED = HELD._replace(block=1.3)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a fit of `RidgeCV` will take.
@@ -74,13 +91,14 @@ def plan_ridge(
         *shape, n_trains=n_trains, n_alphas=n_alphas, scale=scale, precision=precision.name
     )
     operations = count_operations(inner_solver, *shape, n_trains=n_trains, n_alphas=n_alphas)
+    memory = count_bytes(inner_solver, *shape, n_trains=n_trains, n_alphas=n_alphas, precision=precision)
     rates = [product_rate(dtype, device) for dtype in (torch.float64, precision.scan, precision.fit)]
     seconds = sum(n / rate for n, rate in zip(operations, rates, strict=True)) / REACHED
     return Plan(
         inner_solver,
-        "primal" if inner_solver == "primal" and is_primal(n_samples, n_features) else "dual",
+        "primal" if inner_solver != "left out of the whole" and is_primal(n_samples, n_features) else "dual",
         operations,
-        _peak(inner_solver, *shape, n_trains=n_trains, n_alphas=n_alphas, precision=precision),
+        _peak(memory, precision),
         seconds,
     )
 
@@ -129,27 +147,31 @@ def count_operations(inner_solver, n_samples, n_features, n_targets, *, n_trains
     return Operations(double, scan * t, 2 * n * rank * t)
 
 
-def _peak(inner_solver, n_samples, n_features, n_targets, *, n_trains, n_alphas, precision):
-    """Estimate peak memory: either while the folds are made in float64, or while all targets are scanned."""
-    n, p, rank = n_samples, n_features, min(n_samples, n_features)
+def count_bytes(inner_solver, n_samples, n_features, n_targets, *, n_trains, n_alphas, precision):
+    """Count the memory that a way of computing the folds needs.
+
+    Returns
+    -------
+    memory : Memory
+    """
+    n, p, rank, size = n_samples, n_features, min(n_samples, n_features), precision.fit.itemsize
+    whole, mixed = inner_solver == "left out of the whole", precision.name == "mixed"
     n_test = n - min(n_trains)
-    whole = inner_solver == "left out of the whole"
     made = n - 1 if whole else min(*n_trains, p)  # components
-    stored_size = 4 if precision.name == "mixed" else precision.fit.itemsize
     n_made = n_alphas if precision.name == "float64" else COMBINED * n_alphas
-    stored = stored_size * n * made * n_made  # makers of all folds
-    if not whole:
-        stored += stored_size * sum(n_trains) * made  # and their bases
-    decomposed = 8 * (2 * n * n if whole else made**2)
-    eigen = 8 * 5 * (n * n if whole else made**2)
-    one_maker = 8 * n_test * made * (n_alphas + 2 * n_made)
-    making = max(eigen, decomposed + stored + one_maker)
+    decomposed = n if whole else made
+    kept = (8 + size) * n * n if whole else 8 * n * rank
     width = min(WIDTH, n_targets)
-    block = precision.fit.itemsize * width * (3 * n + n_made * n_test)
-    if precision.name == "mixed":
-        block += 2 * width * (n + n_made * n_test)
-    factors = 8 * (n * rank + p * rank + (0 if is_primal(n, p) else n * p))
-    weights = precision.fit.itemsize * n_targets * rank
-    scanning = stored + block + factors + (weights if whole else 0)
-    fitting = factors + weights + block
-    return int(max(making + (factors + weights if whole else 0) * 0, scanning, fitting))
+    return Memory(
+        stored=size * (n * made * n_made + (0 if whole else sum(n_trains) * made)),
+        factors=8 * ((n + p) * rank + (n * n if whole or not is_primal(n, p) else 0)) + kept,
+        eigen=8 * 5 * decomposed**2,
+        making=(4 if mixed and whole else 8) * n_test * made * n_made * 2 + 8 * (n * n if whole else 2 * n * made),
+        block=size * width * (3 * n + rank + n_made * n_test) + (2 * width * (n + n_made * n_test) if mixed else 0),
+        weights=size * n_targets * rank,
+    )
+
+
+def _peak(memory, precision):
+    held = HELD_MIXED if precision.name == "mixed" else HELD
+    return int(sum(share * size for share, size in zip(held, memory, strict=True)))

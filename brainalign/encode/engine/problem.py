@@ -28,11 +28,12 @@ class Problem(NamedTuple):
     vectors: torch.Tensor | None = None
 
     def factors(self, X, standardise):
-        """Give the factors of all samples, and which of `vectors` they are (None if there are none)."""
+        """Give the factors of all samples, and which of `vectors` their U is (None where it is in the factors)."""
         if self.vectors is None:
             return factorise(X, standardise), None
         kept = self.eigenvalues > self.eigenvalues[-1] * max(X.shape) * torch.finfo(torch.float64).eps
-        return dual_factors(X, standardise, self.eigenvalues[kept].sqrt(), self.vectors[:, kept]), kept
+        factors = dual_factors(X, standardise, self.eigenvalues[kept].sqrt(), self.vectors[:, kept])
+        return factors._replace(U=factors.U[:0].clone()), kept
 
 
 def pose(X, folds, alphas, *, n_targets, scale, precision, weight=None):

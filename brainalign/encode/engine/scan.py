@@ -151,8 +151,9 @@ def errors(fold, Y, source, *, room=None):
     torch.mm(source, fold.maker.flatten(0, 1).T, out=made)
     if made.dtype != Y.dtype:
         made = room.take(made.shape, like=Y).copy_(made)
-    made = made.view(-1, n_made, n_test)
-    deviation = select(Y, fold.test) - select(Y, fold.train).mean(dim=1, keepdim=True)  # (n_targets, n_test)
+    made = made.view(len(Y), n_made, n_test)
+    averaging = Y.new_zeros(Y.shape[1]).index_fill_(0, fold.train, 1 / len(fold.train))
+    deviation = select(Y, fold.test) - (Y @ averaging)[:, None]  # (n_targets, n_test)
     sst = deviation.square().sum(dim=1).double()
     with_responses = torch.bmm(made, deviation[:, :, None])[:, :, 0].double()  # (n_targets, n_made)
     with_each_other = torch.bmm(made, made.transpose(1, 2)).double()  # (n_targets, n_made, n_made)
@@ -170,9 +171,6 @@ def select(values, samples):
 
 
 def _ranges(samples):
-    first, last = samples[0].item(), samples[-1].item()
-    if last - first == len(samples) - 1:
-        return [(first, last + 1)]
     breaks = torch.nonzero(samples[1:] - samples[:-1] != 1)[:, 0].tolist()
     borders = [0, *(i + 1 for i in breaks), len(samples)]
     return [(samples[a].item(), samples[b - 1].item() + 1) for a, b in pairwise(borders)]
@@ -289,11 +287,10 @@ def _downdated(X, train, whole, centre, standardise):
 
 
 def _dual(X, folds, alphas, *, scale, weight, tolerance):
-    of_all = standardisation(X, scale=False, weight=weight)
-    K = None if scale else kernel(X, of_all)
+    K = None if scale else kernel(X, standardisation(X, scale=False, weight=weight))
     for train, test in folds:
         if scale:
-            K = kernel(X, standardisation(X[train], scale=True, weight=weight)._replace(mean=of_all.mean))
+            K = kernel(X, standardisation(X[train], scale=True, weight=weight))
         yield dual_fold(K, train, test, alphas, size=max(X.shape), tolerance=tolerance)
 
 
@@ -396,9 +393,3 @@ def complement(samples, n_samples):
     others = torch.ones(n_samples, dtype=torch.bool, device=samples.device)
     others[samples] = False
     return torch.nonzero(others)[:, 0]
-
-
-def _mean_of_train(fold, Y):
-    if len(fold.train) + len(fold.test) == len(Y):
-        return (Y.sum(dim=0) - Y[fold.test].sum(dim=0)) / len(fold.train)
-    return Y[fold.train].mean(dim=0)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from brainalign.encode.engine.scan import Room, SplitFold, errors
-from brainalign.encode.engine.sources import standard_unit
+from brainalign.encode.engine.sources import read_standard
 
 SPOT = 64  # targets on which the precision is measured
 TOLERANCE = {"float64": 0.0, "float32": 1e-7, "mixed": 1e-6}
@@ -102,21 +102,19 @@ class Search:
         doubt = self._doubt()  # (n_alphas, n_alphas)
         for columns in self.Y.blocks():
             unsure[columns] = self._choose(choice, columns, self.precision.scan, doubt=doubt)
-            self.Y.release()
         again = np.flatnonzero(unsure & ~choice.constant)
         if len(again):
             for i_fold, fold in enumerate(self._folds):
                 self._folds[i_fold] = fold.to(self.precision.fit)
             for columns in self.Y.blocks(again):
                 self._choose(choice, columns, self.precision.fit)
-            self.Y.release()
         return choice, self._spot_check(choice, looked_at_again=len(again) / n_targets)
 
     def _store(self, folds, vectors):
         """Keep the folds in the precision of the scan, after the spot check's errors were taken in float64."""
         n_targets = self.Y.shape[1]
         self._spot = np.unique(np.linspace(0, n_targets - 1, min(SPOT, n_targets)).round().astype(int))
-        Y, *_, self._spot_constant = standard_unit(self.Y.read(self._spot, dtype=torch.float64, device=self.device))
+        Y, *_, self._spot_constant = self._read(self._spot, torch.float64)
         source = Y if vectors is None else Y @ vectors
         self._exact, self._folds = 0, []
         for fold in folds:
@@ -125,21 +123,22 @@ class Search:
 
     def _choose(self, choice, columns, dtype, *, doubt=None):
         """Fill in the choice for a block of targets; True where another penalty cannot be told from the best."""
-        Y, choice.mean[columns], choice.unit[columns], constant = standard_unit(
-            self.Y.read(columns, dtype=self.precision.fit, device=self.device)
-        )
+        Y, choice.mean[columns], choice.unit[columns], constant = self._read(columns, self.precision.fit)
         choice.constant[columns] = constant
         source = Y if self._vectors is None else Y @ self._vectors
         if self.keep is not None and dtype == self.precision.scan:
             self.keep(columns, Y, source)
         sse, sst = self._errors(Y, source, dtype)
-        i_alpha = largest_of_the_best(sse, rounding=16 * torch.finfo(self.precision.fit).eps * sst)
+        i_alpha = largest_of_the_best(sse, rounding=torch.finfo(self.precision.fit).eps * sst)
         choice.i_alpha[columns], choice.sst[columns] = i_alpha, sst
         choice.sse[columns] = np.take_along_axis(sse, i_alpha[None], axis=0)[0]
         if doubt is None:
             return np.zeros(len(sst), dtype=bool)
         near = sse <= choice.sse[columns] + doubt[:, i_alpha] * sst
         return near.sum(axis=0) > 1
+
+    def _read(self, columns, dtype):
+        return read_standard(self.Y, columns, dtype=dtype, device=self.device)
 
     def _errors(self, Y, source, dtype):
         """Sum errors over folds, (n_alphas, n_targets) and (n_targets,)."""
@@ -160,7 +159,7 @@ class Search:
 
     def _error_of_scan(self):
         """Give r2 by the scan less that in float64 on the spot, (n_alphas, n_targets)."""
-        Y, *_ = standard_unit(self.Y.read(self._spot, dtype=self.precision.fit, device=self.device))
+        Y, *_ = self._read(self._spot, self.precision.fit)
         source = Y if self._vectors is None else Y @ self._vectors
         sse, sst = self._errors(Y, source, self.precision.scan)
         varies = ~self._spot_constant
@@ -171,7 +170,7 @@ class Search:
         spot, exact = self._spot[varies], self._exact[:, varies]
         if len(spot) == 0:
             return SpotCheck(0, np.nan, np.nan, np.nan, looked_at_again)
-        best = largest_of_the_best(exact, rounding=16 * np.finfo(np.float64).eps * choice.sst[spot])
+        best = largest_of_the_best(exact, rounding=np.finfo(np.float64).eps * choice.sst[spot])
         chosen = np.take_along_axis(exact, choice.i_alpha[spot][None], axis=0)[0]
         lost = (chosen - exact.min(axis=0)) / choice.sst[spot]
         error = self._error_of_scan()

@@ -47,6 +47,8 @@ class Samples:
         given_as_runs = _is_runs(values)
         self.runs = tuple(_spooled(values) if _is_iterator(values) else values) if given_as_runs else (values,)
         self.runs = tuple(self._tensor(run) for run in self.runs)
+        if len({run.ndim for run in self.runs}) != 1:
+            raise Misaligned(f"the runs of {name} must be (n_samples, n_{column}s) each, got {_shapes(self.runs)}")
         self.one_column = self.runs[0].ndim == 1
         if self.one_column:
             self.runs = tuple(run[:, None] for run in self.runs)
@@ -64,12 +66,14 @@ class Samples:
             dtype = torch.promote_types(dtype, run.dtype)
         return dtype
 
-    def read(self, columns, *, dtype, device="cpu"):
+    def read(self, columns, *, dtype=None, device="cpu"):
         """Copy columns, side by side in memory.
 
         Parameters
         ----------
         columns : slice or int array
+        dtype : torch.dtype, optional
+            By default that of the values; float64 for whole numbers.
 
         Returns
         -------
@@ -81,20 +85,20 @@ class Samples:
             NaN or infinity, naming the first sample and column.
         """
         n_read = len(range(*columns.indices(self.shape[1]))) if isinstance(columns, slice) else len(columns)
-        block = torch.empty(n_read, self.shape[0], dtype=dtype, device=device)
+        block = torch.empty(n_read, self.shape[0], dtype=dtype or _real(self.dtype), device=device)
         start = 0
         for run in self.runs:
             for rows in run.split(CHUNK):
                 block[:, start : start + len(rows)] = rows[:, columns].T
                 start += len(rows)
+                self.release()
         self._check(block.T, columns)
         return block
 
     def whole(self, *, dtype=None, device="cpu"):
         """Give all columns as one tensor, whole numbers in float64; no copy is made where none is needed."""
         values = torch.cat(self.runs) if len(self.runs) > 1 else self.runs[0]
-        real = values.dtype if values.is_floating_point() else torch.float64
-        values = values.to(device=device, dtype=dtype or real)
+        values = values.to(device=device, dtype=dtype or _real(values.dtype))
         self._check(values, slice(None))
         return values
 
@@ -112,7 +116,7 @@ class Samples:
 
     def _tensor(self, values):
         if not isinstance(values, torch.Tensor):
-            self._maps.extend(_read_only_map(values))
+            self._maps.extend(_shared_maps(values))
             values = _numbers(values)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -126,17 +130,35 @@ class Samples:
         return values.detach()
 
     def _check(self, block, columns):
-        if torch.isfinite(block.sum(dtype=torch.float64)):
+        if torch.isfinite(block.sum()):
             return
         bad = torch.nonzero(~torch.isfinite(block))
         if len(bad) == 0:
-            raise BrainalignError(f"{self.name} is too large to be summed in float64: give it in a larger unit")
+            return
         i, j = bad[0].tolist()
         named = np.arange(self.shape[1])[columns][j]
         raise BrainalignError(
             f"{self.name} is {block[i, j].item()} at sample {i}, {self.column} {named} ({len(bad)} values near it "
             f"are NaN or infinity): leave out the {self.column} or the sample, or mend it before"
         )
+
+
+def read_standard(targets, columns, *, dtype, device):
+    """Read targets, bring them to their standard units in the type they are given in, and only then to another.
+
+    Parameters
+    ----------
+    targets : Samples
+    columns : slice or int array
+    dtype : torch.dtype
+    device : torch.device
+
+    Returns
+    -------
+    block, mean, unit, constant : as of `standard_unit`
+    """
+    block, mean, unit, constant = standard_unit(targets.read(columns, device=device))
+    return block.to(dtype), mean, unit, constant
 
 
 def standard_unit(block):
@@ -157,13 +179,31 @@ def standard_unit(block):
         Targets that vary by no more than the rounding of their type, relative to their size.
     """
     low, high = torch.aminmax(block, dim=1)
-    constant = high - low <= 4 * torch.finfo(block.dtype).eps * torch.maximum(low.abs(), high.abs())
+    size = torch.maximum(low.abs(), high.abs())
+    constant = high / 2 - low / 2 <= 2 * torch.finfo(block.dtype).eps * size
+    of_size = _scale(block, size)
     mean = block.mean(dim=1)
-    unit = power_of_two(torch.maximum(high - mean, mean - low).double().cpu().numpy())
     block -= mean[:, None]
-    block *= torch.as_tensor(1 / unit, dtype=block.dtype, device=block.device)[:, None]
+    low, high = torch.aminmax(block, dim=1)
+    of_spread = _scale(block, torch.maximum(-low, high))
     block[constant] = 0
-    return block, mean.double().cpu().numpy(), unit, constant.cpu().numpy()
+    return block, mean.double().cpu().numpy() * of_size, of_size * of_spread, constant.cpu().numpy()
+
+
+def _scale(block, size):
+    """Divide rows by the power of two above their size, in place; give it, a float64 array."""
+    largest = 126 if block.dtype == torch.float32 else 1000
+    unit = np.clip(power_of_two(size.double().cpu().numpy()), 2.0**-largest, 2.0**largest)
+    block *= torch.as_tensor(1 / unit, dtype=block.dtype, device=block.device)[:, None]
+    return unit
+
+
+def _real(dtype):
+    return dtype if dtype in (torch.float32, torch.float64) else torch.float64
+
+
+def _shapes(runs):
+    return [tuple(run.shape) for run in runs]
 
 
 def _is_iterator(values):
@@ -172,7 +212,7 @@ def _is_iterator(values):
 
 def _is_runs(values):
     if isinstance(values, list | tuple):
-        return len(values) > 0 and all(getattr(run, "ndim", 0) == 2 for run in values)
+        return len(values) > 0 and all(getattr(run, "ndim", 0) > 0 for run in values)
     return _is_iterator(values) and not hasattr(values, "__array__")
 
 
@@ -180,6 +220,9 @@ def _spooled(runs):
     """Write runs to one temporary file each, which is gone when its memory map is."""
     for run in runs:
         values = run.detach().cpu().numpy() if isinstance(run, torch.Tensor) else _numbers(run)
+        if values.size == 0:
+            yield values
+            continue
         with tempfile.TemporaryFile() as file:
             file.write(np.ascontiguousarray(values).data)
             file.flush()
@@ -200,9 +243,10 @@ def _numbers(values):
     return values if all(stride >= 0 for stride in values.strides) else values.copy()
 
 
-def _read_only_map(values):
+def _shared_maps(values):
+    """Give the memory maps below an array whose pages may be let go: files that are not copied on write."""
+    on_file = False
     while isinstance(values, np.ndarray):
-        if isinstance(values, np.memmap) and values.mode not in (None, "r", "r+"):
-            return []
+        on_file = on_file or (isinstance(values, np.memmap) and values.mode in ("r", "r+"))
         values = values.base
-    return [values] if isinstance(values, mmap.mmap) else []
+    return [values] if on_file and isinstance(values, mmap.mmap) else []
