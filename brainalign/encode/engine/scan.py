@@ -43,6 +43,8 @@ from brainalign.encode.engine.factors import (
     standardisation,
 )
 
+DOUBLED = 64  # components, at most, whose rounding to bfloat16 is made good
+LARGE = 4  # times the mean eigenvalue: one of those
 ENTRIES = 2**18  # of each matrix of a fold that are turned to float64 at once
 PART = 64  # test samples of which errors are taken in float64 at once
 FEW = 8  # ranges of samples that are copied one by one
@@ -63,6 +65,10 @@ class Fold(NamedTuple):
         `source = basis @ Y[train]`; None where it is `z`, the components of all samples.
     maker : tensor of shape (n_made, n_test, n_components)
     mixing : float64 tensor of shape (n_alphas, n_made)
+    n_large : int
+        Components, the last ones, that are much larger than most.
+    largest : float32 tensor of shape (n_large, n_train), or None
+        Their rows of the basis of a fold in bfloat16, see `SplitFold`.
     """
 
     train: torch.Tensor
@@ -70,6 +76,8 @@ class Fold(NamedTuple):
     basis: torch.Tensor | None
     maker: torch.Tensor
     mixing: torch.Tensor
+    n_large: int = 0
+    largest: torch.Tensor | None = None
 
     def to(self, dtype):
         """Give the fold in another type."""
@@ -104,24 +112,49 @@ class Fold(NamedTuple):
 
 
 class SplitFold(NamedTuple):
-    """A fold as the sum of two in bfloat16: the first alone for speed, both for 16 bits of precision."""
+    """A fold as the sum of two in bfloat16: the first alone for speed, both for 16 bits of precision.
+
+    The rounding of a component is the same for all test samples, so it does not average out. The largest components are
+    therefore doubled: their rounding errors are components of their own, see `with_rounding`.
+    """
 
     high: Fold
     low: Fold
 
     @classmethod
     def of(cls, fold):
-        """Split a fold."""
+        """Split a fold in float32 whose components ascend."""
         high = fold.to(torch.bfloat16)
         basis = None if fold.basis is None else fold.basis - high.basis
-        return cls(high, fold._replace(basis=basis, maker=fold.maker - high.maker).to(torch.bfloat16))
+        low = fold._replace(basis=basis, maker=fold.maker - high.maker).to(torch.bfloat16)
+        if not fold.n_large:
+            return cls(high, low)
+        doubled = torch.cat([high.maker, high.maker[:, :, -fold.n_large :]], dim=2)
+        largest = None if fold.basis is None else fold.basis[-fold.n_large :].clone()
+        return cls(high._replace(maker=doubled, largest=largest), low)
 
     def to(self, dtype):
         """Give the fold in bfloat16, or the sum of both parts."""
         if dtype == torch.bfloat16:
             return self.high
         high, low = self.high.to(dtype), self.low.to(dtype)
-        return high._replace(basis=None if high.basis is None else high.basis + low.basis, maker=high.maker + low.maker)
+        basis = None if high.basis is None else high.basis + low.basis
+        maker = high.maker[:, :, : low.maker.shape[2]] + low.maker
+        return high._replace(basis=basis, maker=maker, largest=None)
+
+
+def with_rounding(components, n_large):
+    """Give components in bfloat16, and after them what its rounding took from the last `n_large`."""
+    rounded = components.to(torch.bfloat16)
+    if not n_large:
+        return rounded
+    lost = (components[:, -n_large:] - rounded[:, -n_large:]).to(torch.bfloat16)
+    return torch.cat([rounded, lost], dim=1)
+
+
+def count_large(eigenvalues):
+    """Count the eigenvalues that are more than `LARGE` times their mean, up to `DOUBLED`."""
+    return min(DOUBLED, int((eigenvalues > LARGE * eigenvalues.mean()).sum())) if len(eigenvalues) else 0
 
 
 def errors(fold, Y, source, *, room=None):
@@ -132,7 +165,7 @@ def errors(fold, Y, source, *, room=None):
     fold : Fold
     Y : tensor of shape (n_targets, n_samples)
     source : tensor of shape (n_targets, n_samples) or (n_targets, n_components), of the type of the fold
-        `Y` once more where the fold has a basis, else `z`.
+        `Y` once more where the fold has a basis, else `z` (in bfloat16, `with_rounding`).
     room : Room, optional
         Keeps the memory of large intermediate results for the next call.
 
@@ -147,6 +180,9 @@ def errors(fold, Y, source, *, room=None):
     n_made, n_test, _ = fold.maker.shape
     if fold.basis is not None:
         source = select(source, fold.train) @ fold.basis.T
+    if fold.largest is not None:
+        largest = with_rounding(select(Y, fold.train) @ fold.largest.T, fold.n_large)
+        source = torch.cat([source[:, : -len(fold.largest)], largest], dim=1)
     made = room.take((len(Y), n_made * n_test), like=source)
     torch.mm(source, fold.maker.flatten(0, 1).T, out=made)
     if made.dtype != Y.dtype:
@@ -268,7 +304,7 @@ def _of_components(train, test, U, sigma, projected, alphas, tolerance):
     """Give the fold that predicts `projected diag(1 / (sigma^2 + alpha)) U' Y_train`."""
     chosen, mixing = combinations(alphas, *_range(sigma**2), tolerance=tolerance)
     maker = projected * (1 / (sigma**2 + alphas[chosen, None]))[:, None]
-    return Fold(train, test, U.T, maker, mixing)
+    return Fold(train, test, U.T, maker, mixing, count_large(sigma**2))
 
 
 def _range(eigenvalues):
@@ -374,7 +410,7 @@ def left_out_of_the_whole(eigenvalues, vectors, folds, alphas, *, tolerance=0.0,
         for i_made, d in enumerate(shrinkage):
             exact = torch.float32 if quick and 1 - d[-1] > 1 / WELL_CONDITIONED else torch.float64
             maker[i_made] = _left_out(*(given.to(exact) for given in (U, among, of_mean, d)), tested)
-        yield Fold(train, test, None, maker, mixing)
+        yield Fold(train, test, None, maker, mixing, count_large(eigenvalues))
 
 
 def _left_out(U, among, of_mean, d, tested):

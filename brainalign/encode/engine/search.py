@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from brainalign.encode.engine.scan import Room, SplitFold, errors
+from brainalign.encode.engine.scan import Room, SplitFold, errors, with_rounding
 from brainalign.encode.engine.sources import read_standard
 
 SPOT = 64  # targets on which the precision is measured
@@ -99,6 +99,7 @@ class Search:
         """
         n_targets = self.Y.shape[1]
         choice, unsure = Choice.empty(n_targets), np.zeros(n_targets, dtype=bool)
+        self._error = self._error_of_scan()
         doubt = self._doubt()  # (n_alphas, n_alphas)
         for columns in self.Y.blocks():
             unsure[columns] = self._choose(choice, columns, self.precision.scan, doubt=doubt)
@@ -142,7 +143,9 @@ class Search:
 
     def _errors(self, Y, source, dtype):
         """Sum errors over folds, (n_alphas, n_targets) and (n_targets,)."""
-        sse, sst, source = 0, 0, source.to(dtype)
+        sse, sst = 0, 0
+        shared = dtype == torch.bfloat16 and self._vectors is not None
+        source = with_rounding(source, self._folds[0].high.n_large) if shared else source.to(dtype)
         for fold in self._folds:
             of_fold = errors(fold.to(dtype), Y, source, room=self._room)
             sse, sst = sse + of_fold[0], sst + of_fold[1]
@@ -150,12 +153,9 @@ class Search:
 
     def _doubt(self):
         """Give the errors of the scan in differences of r2 between penalties, of which some targets are the measure."""
-        if self.precision.scan == self.precision.fit:
+        if self.precision.scan == self.precision.fit or self._error.size == 0:
             return None
-        error = self._error_of_scan()  # (n_alphas, n_targets)
-        if error.size == 0:
-            return None
-        return DOUBT * np.sqrt(np.square(error[:, None] - error).mean(axis=2))
+        return DOUBT * np.sqrt(np.square(self._error[:, None] - self._error).mean(axis=2))
 
     def _error_of_scan(self):
         """Give r2 by the scan less that in float64 on the spot, (n_alphas, n_targets)."""
@@ -173,12 +173,11 @@ class Search:
         best = largest_of_the_best(exact, rounding=np.finfo(np.float64).eps * choice.sst[spot])
         chosen = np.take_along_axis(exact, choice.i_alpha[spot][None], axis=0)[0]
         lost = (chosen - exact.min(axis=0)) / choice.sst[spot]
-        error = self._error_of_scan()
         return SpotCheck(
             len(spot),
             float(np.mean(best == choice.i_alpha[spot])),
             float(lost.max()),
-            float(np.sqrt(np.square(error).mean())),
+            float(np.sqrt(np.square(self._error).mean())),
             looked_at_again,
         )
 
