@@ -402,8 +402,8 @@ def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
     problems: list[str] = []
     for name, space in experiment.features.items():
         problems += [f"features.{name}: {line}" for line in _problems_of(lambda space=space: _layers(space))]
-    if experiment.encode.device != "cpu":
-        problems += [f"encode.device: {line}" for line in _problems_of(lambda: _device(experiment))]
+    if (experiment.encode.device, experiment.encode.precision) != ("cpu", "float64"):
+        problems += [f"encode: {line}" for line in _problems_of(lambda: _check_machine(experiment))]
     if of_data := _problems_of_data(experiment, data_dir):
         return [*problems, *of_data]
     try:
@@ -419,10 +419,13 @@ def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
     return problems
 
 
-def _device(experiment: Experiment):
-    from brainalign.encode.engine.compute import choose_device
+def _check_machine(experiment: Experiment) -> None:
+    """Refuse a device or a precision that this machine does not have: a result must be what its methods text says."""
+    from brainalign.encode.engine.compute import bfloat16_is_faster, choose_device
 
-    return choose_device(experiment.encode.device)
+    device = choose_device(experiment.encode.device)
+    if experiment.encode.precision == "mixed" and not bfloat16_is_faster(device):
+        raise BrainalignError(f"precision 'mixed' is no faster here, {device} has no quick bfloat16: take 'float32'")
 
 
 def _problems_of_data(experiment: Experiment, data_dir: Path | None) -> list[str]:
@@ -509,7 +512,9 @@ def _memory_of_fit(experiment: Experiment, n_samples: int, n_features: int, n_ta
     from brainalign.encode.engine.plan import plan_ridge
 
     encode = experiment.encode
-    settings = {"n_alphas": encode.alphas.n, "scale": encode.scale, "precision": encode.precision}
+    settings = {name: getattr(encode, name) for name in ("scale", "precision", "device")} | {
+        "n_alphas": encode.alphas.n
+    }
     return plan_ridge(n_samples, n_features, n_targets, n_folds=encode.inner.n or 5, **settings).bytes
 
 

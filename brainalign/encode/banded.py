@@ -15,6 +15,7 @@ himalaya's `GroupRidgeCV(solver="random_search")`.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +24,11 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.encode.engine.compute import choose_device, choose_precision, threads_for
-from brainalign.encode.engine.factors import factorise, standardisation
+from brainalign.encode.engine.factors import ROWS, factorise, standardisation
 from brainalign.encode.engine.problem import pose
 from brainalign.encode.engine.search import Search
 from brainalign.encode.engine.sources import Samples, read_standard
-from brainalign.encode.ridge import ALPHAS, edge_share, inner_folds, positive, shrink, warn_of_edges
+from brainalign.encode.ridge import ALPHAS, edge_share, inner_folds, mean_r2, positive, shrink, warn_of_edges
 from brainalign.encode.spaces import columns_of, named_spaces
 from brainalign.errors import BrainalignError, Misaligned
 
@@ -80,7 +81,8 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
     seed : int
         Candidate i is the same for every `n_iter`.
     warm_start : bool
-        `fit` goes on from the candidates that were tried before, on the same data.
+        `fit` goes on from the candidates that a fit before tried, also one that was interrupted: on the same data,
+        folds and settings, all but `n_iter`.
     precision : {None, "float32", "float64", "mixed"}
         As for `RidgeCV`. With "mixed", candidates that differ by less than bfloat16 resolves are not told apart.
     device : {"cpu", "cuda", "auto"}
@@ -94,7 +96,8 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
     band_penalties_ : array of shape (n_spaces, n_targets)
         `alpha_ / gamma_`, infinite for a space that is not used.
     inner_score_ : array of shape (n_targets,)
-        As for `RidgeCV`, at the best candidate; nan for a constant target.
+        As for `RidgeCV`, at the best candidate; nan for a constant target. The best of many tries: higher than what
+        new samples will score.
     alpha_at_edge_ : EdgeShare
     n_candidates_ : int
         Tried so far.
@@ -151,7 +154,7 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
             Feature spaces or `Y` differ in length or have wrong dimensions.
         BrainalignError
             NaN or infinity, a penalty or concentration that is not positive, folds that cannot be made, `warm_start`
-            on other data.
+            on other data, folds or settings.
         """
         spaces, targets = named_spaces(X, self.columns), Samples(Y, name="Y", column="target")
         n_samples = len(next(iter(spaces.values())))
@@ -161,10 +164,11 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
         features = torch.as_tensor(np.concatenate(list(spaces.values()), axis=1), device=device)
         precision = choose_precision(self.precision, dtypes=(features.dtype, targets.dtype), device=device)
         alphas = positive(self.alphas)
+        run = targets.run if run is None else run
         folds = inner_folds(self.inner, n_samples, groups=groups, run=run, position=position)
-        start = self._start(spaces, targets)
+        self._start(features, targets, spaces, folds)
         with threads_for(*features.shape, targets.shape[1]):
-            self._search(features, targets, folds, alphas, start=start, precision=precision)
+            self._search(features, targets, folds, alphas, precision=precision)
             self._fit_best(features, targets, alphas, precision=precision)
         self._tell(alphas)
         self.n_inner_folds_, self.precision_, self.device_ = len(folds), precision.name, str(device)
@@ -173,7 +177,11 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
     def predict(self, X):
         """Predict the responses to new samples, (n_samples, n_targets) or (n_samples,) if `Y` was so."""
         Y_hat = sum(self._added(X).values()) + self._offset
-        return self._shaped(Y_hat)
+        return self._shaped(Y_hat, X)
+
+    def score(self, X, y):
+        """Give the mean r2 of the targets that vary in `y`."""
+        return mean_r2(y, self.predict(X))
 
     def predict_by_space(self, X):
         """Give what each feature space adds to the prediction of new samples.
@@ -187,18 +195,20 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
         added : dict of str to array of shape (n_samples, n_targets), or (n_samples,) if `Y` was so
             Without the intercept, of features that are centred as in `fit`: what `partition.product_measure` takes.
         """
-        return {name: self._shaped(added) for name, added in self._added(X).items()}
+        return {name: self._shaped(added, X) for name, added in self._added(X).items()}
 
     @property
     def coef_(self):
-        """Weights in the units of X and Y, (n_targets, n_features)."""
+        """Weights in the units of X and Y, (n_targets, n_features), or (n_features,) for `Y` of one dimension."""
         check_is_fitted(self)
-        return self._weights.cpu().numpy()
+        weights = self._weights.cpu().numpy()
+        return weights[0] if self._one_target else weights
 
     @property
     def intercept_(self):
-        """Prediction where all features are zero, (n_targets,)."""
-        return self._offset - self.coef_.astype(np.float64) @ self._centre
+        """Prediction where all features are zero, (n_targets,), or a number for `Y` of one dimension."""
+        intercept = self._offset - np.atleast_2d(self.coef_).astype(np.float64) @ self._centre
+        return float(intercept[0]) if self._one_target else intercept
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_weights")
@@ -208,28 +218,41 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def _start(self, spaces, targets):
-        """Check that a warm start is on the same data; give the number of candidates that were tried."""
-        digest = _digest(spaces, targets)
-        warm = self.warm_start and hasattr(self, "_best")
-        if warm and digest != self._digest:
-            raise BrainalignError("warm_start goes on with the data of the fit before: give the same X and Y, or refit")
+    def _start(self, X, targets, spaces, folds):
+        """Draw the candidates; forget what was tried before, unless a warm start goes on with it."""
         if self.n_iter < 1:
             raise BrainalignError(f"n_iter must be 1 or more, got {self.n_iter}")
+        digest = self._digest_of(X, targets, folds) if self.warm_start else None
+        warm = self.warm_start and getattr(self, "_digest", None) is not None
+        if warm and digest != self._digest:
+            raise BrainalignError(
+                "warm_start goes on with the data, folds and settings of the fit before, of which only n_iter may "
+                "grow: give the same, or fit a clone"
+            )
         self._digest, self.spaces_, self._columns = digest, list(spaces), columns_of(spaces)
         self._one_target = targets.one_column
-        start = len(self._candidates) if warm else 0
-        self._candidates = candidates(
-            len(spaces), max(self.n_iter, start), concentration=self.concentration, seed=self.seed
-        )
-        return start
+        self.n_candidates_ = self.n_candidates_ if warm else 0
+        n_iter = max(self.n_iter, self.n_candidates_)
+        self._candidates = candidates(len(spaces), n_iter, concentration=self.concentration, seed=self.seed)
 
-    def _search(self, X, targets, folds, alphas, *, start, precision):
+    def _digest_of(self, X, targets, folds):
+        """Tell apart all that decides what a candidate scores."""
+        settings = {name: value for name, value in self.get_params().items() if name not in ("n_iter", "inner")}
+        digest = hashlib.sha256(repr([settings, X.shape, targets.shape]).encode())
+        for samples in (samples for fold in folds for samples in fold):
+            digest.update(np.ascontiguousarray(samples).tobytes())
+        for values in (X, *targets.runs):
+            for rows in values.split(ROWS):
+                digest.update(rows.cpu().contiguous().numpy().tobytes())
+        targets.release()
+        return digest.hexdigest()
+
+    def _search(self, X, targets, folds, alphas, *, precision):
         """Try the candidates that were not tried yet on all targets."""
         folds = [tuple(torch.as_tensor(samples, device=X.device) for samples in fold) for fold in folds]
         penalties = torch.as_tensor(alphas, device=X.device)
         rounding = torch.finfo(precision.fit).eps
-        for i_candidate in range(start, len(self._candidates)):
+        for i_candidate in range(self.n_candidates_, len(self._candidates)):
             problem = pose(
                 X,
                 folds,
@@ -245,12 +268,13 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
                 self._best = _Best.of(choice)
             else:
                 self._best.update(i_candidate, choice, rounding=rounding)
+            self.n_candidates_ = i_candidate + 1
 
     def _fit_best(self, X, targets, alphas, *, precision):
         """Fit all samples, the targets of one candidate side by side."""
         penalties, best = torch.as_tensor(alphas, device=X.device), self._best
         self._weights = torch.zeros(targets.shape[1], X.shape[1], dtype=precision.fit, device=X.device)
-        for i_candidate in np.unique(best.candidate):
+        for i_candidate in np.unique(best.candidate[~best.constant]):
             standardise = standardisation(X, scale=self.scale, weight=self._weight(i_candidate, X))
             factors = factorise(X, standardise)
             U = factors.U.to(precision.fit)
@@ -276,7 +300,7 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
         with np.errstate(divide="ignore"):
             self.band_penalties_ = self.alpha_ / self.gamma_
         self.inner_score_ = np.where(constant, np.nan, 1 - best.sse / np.where(constant, 1, best.sst))
-        self.n_constant_, self.n_candidates_ = int(constant.sum()), len(self._candidates)
+        self.n_constant_ = int(constant.sum())
         self.alpha_at_edge_ = edge_share(best.i_alpha[~constant], len(alphas))
         warn_of_edges(self.alpha_at_edge_)
 
@@ -297,9 +321,12 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
             added[name] = (centred.to(weights.dtype) @ weights.T).cpu().numpy()
         return added
 
-    def _shaped(self, Y_hat):
-        Y_hat = Y_hat.astype(self.coef_.dtype)
-        return Y_hat[:, 0] if self._one_target else Y_hat
+    def _shaped(self, Y_hat, X):
+        """Give predictions in the kind of X, in one dimension if `Y` was so."""
+        Y_hat = torch.as_tensor(Y_hat, dtype=self._weights.dtype)
+        Y_hat = Y_hat[:, 0] if self._one_target else Y_hat
+        given = next(iter(X.values())) if isinstance(X, Mapping) else X
+        return Y_hat.to(given.device) if isinstance(given, torch.Tensor) else Y_hat.numpy()
 
 
 def candidates(n_spaces, n_iter, *, concentration=(0.1, 1.0), seed=0):
@@ -325,14 +352,3 @@ def candidates(n_spaces, n_iter, *, concentration=(0.1, 1.0), seed=0):
         for i in range(max(0, n_iter - len(fixed)))
     ]
     return np.vstack([fixed, *drawn])[:n_iter]
-
-
-def _digest(spaces, targets):
-    """Tell data apart by their names, shapes and sums."""
-    digest = hashlib.sha256(repr(targets.shape).encode())
-    for name, X in spaces.items():
-        digest.update(f"{name} {X.shape}".encode())
-        digest.update(X.sum(axis=0, dtype=np.float64).tobytes())
-    for run in targets.runs:
-        digest.update(run[0].cpu().numpy().tobytes() + run[-1].cpu().numpy().tobytes())
-    return digest.hexdigest()

@@ -18,6 +18,7 @@ Hoerl & Kennard (1970), Technometrics 12:55. Saunders, Gammerman & Vovk (1998), 
 """
 
 import warnings
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,19 @@ class EdgeShare(NamedTuple):
 
     low: float
     high: float
+
+
+def mean_r2(y, y_hat):
+    """Give the mean r2 of the targets that vary in `y`, a number; nan where none does.
+
+    Parameters
+    ----------
+    y, y_hat : arrays or tensors of shape (n_samples, n_targets) or (n_samples,)
+    """
+    Y = Samples(y, name="Y", column="target").whole(dtype=torch.float64).cpu().numpy()
+    Y_hat = torch.as_tensor(y_hat).cpu().numpy().reshape(Y.shape)
+    scores = r2(Y, Y_hat)
+    return float(scores[np.isfinite(scores)].mean()) if np.isfinite(scores).any() else float("nan")
 
 
 class _LinearModel(RegressorMixin, BaseEstimator):
@@ -88,9 +102,7 @@ class _LinearModel(RegressorMixin, BaseEstimator):
 
     def score(self, X, y):
         """Give the mean r2 of the targets that vary in `y`; see `metrics.r2` for one value per target."""
-        Y_hat = torch.as_tensor(self.predict(X)).cpu().numpy()
-        Y = Samples(y, name="Y", column="target").whole(dtype=torch.float64).cpu().numpy()
-        return float(np.nanmean(r2(Y, Y_hat.reshape(len(Y_hat), -1))))
+        return mean_r2(y, self.predict(X))
 
     @property
     def coef_(self):
@@ -105,7 +117,7 @@ class _LinearModel(RegressorMixin, BaseEstimator):
         self._check_fitted_for("intercept_")
         mean = torch.as_tensor(self._mean, device=self._reduced.device)
         intercept = mean - self._weights().double() @ self._standardise.mean
-        return _like(intercept[0] if self._one_target else intercept, self._kind)
+        return intercept[0].item() if self._one_target else _like(intercept, self._kind)
 
     @property
     def condition_number_(self):
@@ -353,6 +365,7 @@ class RidgeCV(_LinearModel):
         search = Search(problem.folds, targets, precision=precision, device=device, vectors=problem.vectors, keep=keep)
         choice, self.spot_check_ = search.choose()
         shrink(self._reduced, factors.sigma, penalties, torch.as_tensor(choice.i_alpha, device=device))
+        self._reduced[torch.as_tensor(choice.constant, device=device)] = 0
         self._keep(factors, standardise, choice.mean, choice.unit)
         return choice
 
@@ -372,8 +385,13 @@ def inner_folds(inner, n_samples, *, groups=None, run=None, position=None):
     folds : list of Fold
     """
     inner = default_inner(n_samples, groups=groups, run=run) if inner is None else inner
-    if hasattr(inner, "split"):
+    if isinstance(inner, Blocks | Groups):
         return inner.split(n_samples, groups=groups, run=run, position=position)
+    if isinstance(inner, str) or hasattr(inner, "split") or not isinstance(inner, Iterable):
+        raise BrainalignError(
+            f"inner must be None, Blocks, Groups, or a list of (train, test), got {inner!r}; the folds of another "
+            "splitter can be given as list(splitter.split(X))"
+        )
     return check_folds(inner, n_samples)
 
 

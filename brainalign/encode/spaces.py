@@ -13,7 +13,7 @@ def named_spaces(X, columns=None):
 
     Parameters
     ----------
-    X : dict of str to array of shape (n_samples, n_features), or matrix with `columns`
+    X : dict of str to array or tensor of shape (n_samples, n_features), or matrix with `columns`
     columns : dict of str to slice, optional
         Where each feature space lies in an `X` that is a matrix, as `score.cross_validate` gives it.
 
@@ -31,11 +31,11 @@ def named_spaces(X, columns=None):
     if not isinstance(X, Mapping):
         if columns is None:
             raise BrainalignError("X must be a dict of feature spaces, or columns must say where each lies in X")
-        X = np.asarray(X)
+        X = _on_cpu(X)
         if X.ndim != 2:
             raise Misaligned(f"X must be (n_samples, n_features), got {X.shape}")
         X = {name: X[:, own] for name, own in columns.items()}
-    spaces = {name: as_float(values) for name, values in X.items()}
+    spaces = {name: as_float(_on_cpu(values)) for name, values in X.items()}
     if not spaces:
         raise BrainalignError("no feature space: give each by its name")
     for name, values in spaces.items():
@@ -46,6 +46,10 @@ def named_spaces(X, columns=None):
     if len(set(n_samples.values())) > 1:
         raise Misaligned(f"feature spaces differ in their number of samples: {n_samples}")
     return spaces
+
+
+def _on_cpu(values):
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
 
 
 def columns_of(spaces):

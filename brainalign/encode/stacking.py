@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.encode.metrics import as_float, check_finite, is_constant, power_of_two
-from brainalign.encode.ridge import inner_folds
+from brainalign.encode.ridge import inner_folds, mean_r2
 from brainalign.encode.spaces import named_spaces
 from brainalign.errors import BrainalignError, Misaligned
 
@@ -150,6 +150,10 @@ class StackingCV(RegressorMixin, BaseEstimator):
             raise Misaligned(f"X must have the feature spaces {self.spaces_} as in fit, got {list(spaces)}")
         Y_hats = {name: self.estimators_[name].predict(spaces[name]) for name in self.spaces_}
         return {name: Y_hat[:, 0] for name, Y_hat in Y_hats.items()} if self._one_target else Y_hats
+
+    def score(self, X, y):
+        """Give the mean r2 of the targets that vary in `y`."""
+        return mean_r2(y, self.predict(X))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import torch
 from himalaya.ridge import GroupRidgeCV
 from sklearn.base import clone
 
 from brainalign.encode.banded import BandedRidgeCV, candidates
+from brainalign.encode.engine.problem import pose
 from brainalign.encode.partition import partition_variance, product_measure
 from brainalign.encode.ridge import RidgeCV
 from brainalign.encode.score import cross_validate
@@ -122,6 +124,72 @@ def test_candidates_are_continued_from_the_seed():
     np.testing.assert_array_equal(parts.coef_, whole.coef_)
     with pytest.raises(BrainalignError, match="warm_start"):
         parts.fit(spaces, Y + np.arange(len(Y))[:, None])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"alphas": [1.0, 2.0]}, {"seed": 1}, {"concentration": (1.0,)}, {"scale": False}, {"inner": blocks(400, n=3)}],
+)
+def test_a_warm_start_refuses_other_settings(changed):
+    spaces, Y = planted()
+    model = BandedRidgeCV(ALPHAS, n_iter=3, warm_start=True).fit(spaces, Y)
+    with pytest.raises(BrainalignError, match="warm_start"):
+        model.set_params(n_iter=5, **changed).fit(spaces, Y)
+
+
+def test_a_warm_start_refuses_data_that_differ_in_one_value():
+    spaces, Y = planted()
+    model = BandedRidgeCV(ALPHAS, n_iter=2, warm_start=True).fit(spaces, Y)
+    other = Y.copy()
+    other[200, 5] += 1e-9
+    with pytest.raises(BrainalignError, match="warm_start"):
+        model.fit(spaces, other)
+    swapped = {"a": spaces["a"][:, ::-1], "b": spaces["b"]}
+    with pytest.raises(BrainalignError, match="warm_start"):
+        model.fit(swapped, Y)
+
+
+def test_a_warm_start_goes_on_after_an_interruption(monkeypatch):
+    spaces, Y = planted()
+    whole = BandedRidgeCV(ALPHAS, n_iter=9).fit(spaces, Y)
+    model = BandedRidgeCV(ALPHAS, n_iter=9, warm_start=True)
+    tried = []
+
+    def pose_until_stopped(*given, **settings):
+        tried.append(1)
+        if len(tried) == 5:
+            raise KeyboardInterrupt
+        return pose(*given, **settings)
+
+    monkeypatch.setattr("brainalign.encode.banded.pose", pose_until_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(spaces, Y)
+    assert model.n_candidates_ == 4
+    model.fit(spaces, Y)
+    assert len(tried) == 10
+    np.testing.assert_array_equal(model.gamma_, whole.gamma_)
+    np.testing.assert_array_equal(model.coef_, whole.coef_)
+
+
+def test_constant_targets_are_left_alone_where_no_other_takes_the_first_candidate():
+    spaces, Y = planted(100, sizes=(5, 8), strengths=(3.0, 0.0), n_targets=3)
+    Y[:, 2] = 1
+    model = BandedRidgeCV(ALPHAS, n_iter=3).fit(spaces, Y)
+    np.testing.assert_array_equal(model.predict(spaces)[:, 2], 1)
+    nothing = BandedRidgeCV(ALPHAS, n_iter=3).fit(spaces, np.ones((100, 2)))
+    np.testing.assert_array_equal(nothing.predict(spaces), 1)
+    assert np.isfinite(model.score(spaces, Y))
+
+
+def test_runs_and_tensors_as_for_ridge():
+    spaces, Y = planted(200)
+    by_run = BandedRidgeCV(ALPHAS, n_iter=3).fit(spaces, [Y[:120], Y[120:]])
+    assert by_run.n_inner_folds_ == 2
+    tensors = {name: torch.as_tensor(X) for name, X in spaces.items()}
+    model = BandedRidgeCV(ALPHAS, n_iter=3).fit(tensors, torch.as_tensor(Y))
+    Y_hat = model.predict(tensors)
+    assert isinstance(Y_hat, torch.Tensor)
+    np.testing.assert_array_equal(Y_hat.numpy(), BandedRidgeCV(ALPHAS, n_iter=3).fit(spaces, Y).predict(spaces))
 
 
 @pytest.mark.parametrize("unit", [1e-13, 1e6])

@@ -9,7 +9,7 @@ from himalaya.ridge import RidgeCV as HimalayaRidgeCV
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
@@ -559,3 +559,26 @@ def test_gpu_equals_cpu(shape, scale, precision):
         np.testing.assert_allclose(ours.inner_score_, theirs.inner_score_, atol=1e-4)
     assert isinstance(ours.predict(X), np.ndarray)
     assert ours.predict(torch.as_tensor(X, device="cuda")).device.type == "cuda"
+
+
+def test_a_target_that_is_still_in_all_test_sets_is_nan_and_harms_nobody():
+    X, Y = planted(80, 10, 5)
+    folds = [(np.arange(0, 20), np.arange(20, 30)), (np.arange(10, 30), np.arange(10))]
+    Y[:30, 2] = 3.3
+    for precision in ("float64", "float32", "mixed"):
+        model = RidgeCV(inner=folds, precision=precision).fit(X, Y)
+        assert np.isnan(model.inner_score_[2])
+        assert np.isnan(model.alpha_[2])
+        others = np.delete(np.arange(5), 2)
+        alone = RidgeCV(inner=folds, precision=precision).fit(X, Y[:, others])
+        np.testing.assert_array_equal(model.alpha_[others], alone.alpha_)
+        np.testing.assert_allclose(model.predict(X)[:, 2], Y[:, 2].mean(), rtol=1e-5)
+        assert model.spot_check_.score_error < 0.01
+
+
+@pytest.mark.parametrize("inner", [5, "blocks", KFold(3)])
+def test_other_splitters_are_refused_with_the_way_out(inner):
+    X, Y = planted(60, 5, 2)
+    with pytest.raises(BrainalignError, match="inner must be None, Blocks, Groups, or a list"):
+        RidgeCV(inner=inner).fit(X, Y)
+    RidgeCV(inner=list(KFold(3).split(X))).fit(X, Y)

@@ -80,7 +80,7 @@ def choose_precision(precision, *, dtypes, device):
 
     Parameters
     ----------
-    precision : {None, "float32", "float64", "mixed"}
+    precision : {None, "float32", "float64", "mixed"} or torch.dtype
         None: float32 where all data are of 32 bits or fewer, else float64.
     dtypes : sequence of torch.dtype
         Of the data.
@@ -99,6 +99,7 @@ def choose_precision(precision, *, dtypes, device):
     if precision is None:
         small = all(dtype in (torch.float32, torch.bfloat16, torch.float16) for dtype in dtypes)
         precision = "float32" if small else "float64"
+    precision = str(precision).removeprefix("torch.")
     if precision not in PRECISIONS:
         raise UnknownName("precision", precision, PRECISIONS)
     if precision == "mixed" and not bfloat16_is_faster(device):

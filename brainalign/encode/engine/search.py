@@ -51,6 +51,7 @@ class Choice:
         At that penalty, and of the mean of the training sets, summed over folds.
     mean, unit : float64 arrays of shape (n_targets,)
     constant : bool array of shape (n_targets,)
+        As a whole or in the test sets of the folds.
     """
 
     i_alpha: np.ndarray
@@ -125,11 +126,11 @@ class Search:
     def _choose(self, choice, columns, dtype, *, doubt=None):
         """Fill in the choice for a block of targets; True where another penalty cannot be told from the best."""
         Y, choice.mean[columns], choice.unit[columns], constant = self._read(columns, self.precision.fit)
-        choice.constant[columns] = constant
         source = Y if self._vectors is None else Y @ self._vectors
         if self.keep is not None and dtype == self.precision.scan:
             self.keep(columns, Y, source)
         sse, sst = self._errors(Y, source, dtype)
+        choice.constant[columns] = constant | self._still(sst)
         i_alpha = largest_of_the_best(sse, rounding=torch.finfo(self.precision.fit).eps * sst)
         choice.i_alpha[columns], choice.sst[columns] = i_alpha, sst
         choice.sse[columns] = np.take_along_axis(sse, i_alpha[None], axis=0)[0]
@@ -162,8 +163,13 @@ class Search:
         Y, *_ = self._read(self._spot, self.precision.fit)
         source = Y if self._vectors is None else Y @ self._vectors
         sse, sst = self._errors(Y, source, self.precision.scan)
+        self._spot_constant |= self._still(sst)
         varies = ~self._spot_constant
         return (sse - self._exact)[:, varies] / sst[varies]
+
+    def _still(self, sst):
+        """Tell which targets vary in no test set by more than rounding, though they do elsewhere."""
+        return sst <= self.Y.shape[0] * (4 * torch.finfo(self.precision.fit).eps) ** 2
 
     def _spot_check(self, choice, *, looked_at_again):
         varies = ~self._spot_constant

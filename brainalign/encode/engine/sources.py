@@ -105,6 +105,8 @@ class Samples:
     def blocks(self, columns=None, *, width=WIDTH):
         """Give slices of columns, or parts of an array of columns, of nearly equal width."""
         n = self.shape[1] if columns is None else len(columns)
+        if n == 0:
+            return []
         even = -(-n // -(-n // width))
         pieces = [slice(start, min(start + even, n)) for start in range(0, n, even)]
         return pieces if columns is None else [columns[piece] for piece in pieces]

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainalign.encode.engine import scan
+from brainalign.encode.engine import compute, scan
 from brainalign.encode.engine.factors import kernel, standardisation
+from brainalign.encode.ridge import RidgeCV
 from brainalign.encode.splits import blocks, by_group, group_blocks
 
 KINDS = ["primal", "dual", "left out of the whole"]
@@ -270,7 +271,35 @@ def test_a_split_fold_has_the_precision_of_sixteen_bits(kind, monkeypatch):
         assert split.to(torch.bfloat16).maker.dtype == torch.bfloat16
         size = single.maker.abs()
         assert ((split.to(torch.float32).maker - single.maker).abs() <= 2.0**-16 * size).all()
-        assert ((split.to(torch.bfloat16).maker.float() - single.maker).abs() <= 2.0**-8 * size).all()
+        high = split.to(torch.bfloat16).maker.float()
+        n_components = single.maker.shape[2]
+        assert ((high[:, :, :n_components] - single.maker).abs() <= 2.0**-8 * size).all()
+        assert high.shape[2] == n_components + fold.n_large
+        torch.testing.assert_close(high[:, :, n_components:], high[:, :, n_components - fold.n_large : n_components])
+
+
+def test_rounding_of_large_components_is_made_good():
+    components = torch.randn(7, 30, generator=torch.Generator().manual_seed(0))
+    both = scan.with_rounding(components, 4).float()
+    assert both.shape == (7, 34)
+    assert ((both[:, 26:30] + both[:, 30:] - components[:, 26:]).abs() <= 2.0**-16 * components[:, 26:].abs()).all()
+    assert scan.count_large(torch.ones(30)) == 0
+    assert scan.count_large(torch.tensor([1.0] * 30 + [100.0] * 2)) == 2
+
+
+def test_the_spot_check_of_mixed_precision_is_better_with_large_components_made_good(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 60)) * np.logspace(-1, 2, 60)
+    Y = X @ rng.standard_normal((60, 200)) / 100 + rng.standard_normal((300, 200))
+    monkeypatch.setattr(compute, "bfloat16_is_faster", lambda _: True)
+
+    def error():
+        penalties = np.logspace(5, 8, 4)  # where few components matter
+        return RidgeCV(penalties, scale=False, precision="mixed").fit(X, Y).spot_check_.score_error
+
+    made_good = error()
+    monkeypatch.setattr(scan, "DOUBLED", 0)
+    assert made_good < 0.8 * error()
 
 
 def test_quick_folds_are_those_in_float64(monkeypatch):
