@@ -13,6 +13,7 @@ SPOT = 64  # targets on which the precision is measured
 TOLERANCE = {"float64": 0.0, "float32": 1e-7, "mixed": 1e-6}
 """Relative error of predictions up to which penalties are combined from others, see `scan.combinations`."""
 ORTHOGONAL = 1e-4  # relative error of predictions up to which they are combined once more for bfloat16
+TIE = 1 / 16  # of the rounding of the type: penalties whose r2 differ by less tie
 DOUBT = 6.0  # standard deviations of the measured error within which penalties are looked at again
 
 
@@ -131,7 +132,7 @@ class Search:
             self.keep(columns, Y, source)
         sse, sst = self._errors(Y, source, dtype)
         choice.constant[columns] = constant | self._still(sst)
-        i_alpha = largest_of_the_best(sse, rounding=torch.finfo(self.precision.fit).eps * sst)
+        i_alpha = largest_of_the_best(sse, rounding=TIE * torch.finfo(self.precision.fit).eps * sst)
         choice.i_alpha[columns], choice.sst[columns] = i_alpha, sst
         choice.sse[columns] = np.take_along_axis(sse, i_alpha[None], axis=0)[0]
         if doubt is None:
@@ -176,7 +177,7 @@ class Search:
         spot, exact = self._spot[varies], self._exact[:, varies]
         if len(spot) == 0:
             return SpotCheck(0, np.nan, np.nan, np.nan, looked_at_again)
-        best = largest_of_the_best(exact, rounding=np.finfo(np.float64).eps * choice.sst[spot])
+        best = largest_of_the_best(exact, rounding=TIE * np.finfo(np.float64).eps * choice.sst[spot])
         chosen = np.take_along_axis(exact, choice.i_alpha[spot][None], axis=0)[0]
         lost = (chosen - exact.min(axis=0)) / choice.sst[spot]
         return SpotCheck(
