@@ -50,6 +50,7 @@ from sklearn.linear_model import RidgeCV as SklearnRidgeCV
 
 from brainalign.align.delays import delay
 from brainalign.align.samples import to_samples
+from brainalign.encode.banded import BandedRidgeCV
 from brainalign.encode.engine.compute import choose_device, product_rate
 from brainalign.encode.engine.plan import count_operations, fold_sizes, plan_ridge
 from brainalign.encode.metrics import r2
@@ -670,10 +671,6 @@ def growth(row, paths, device, options):
 # --- banded ---------------------------------------------------------------------------------------
 
 
-def banded_exists():
-    return (REPOSITORY / "brainalign" / "encode" / "banded.py").is_file()
-
-
 def planted_spaces(n_spaces, size, seed=0):
     """Make spaces that share features, and targets of which every set of spaces explains a known part.
 
@@ -698,8 +695,6 @@ def planted_spaces(n_spaces, size, seed=0):
 
 def recovery(n_spaces, size, device):
     """Recover the unique r2 of planted spaces."""
-    from brainalign.encode.banded import BandedRidgeCV
-
     spaces, Y, truth = planted_spaces(n_spaces, size)
 
     def estimator(columns):
@@ -761,8 +756,6 @@ def time_banded(solver, size, device, options):
 
 
 def our_banded(precision, size, device, given):
-    from brainalign.encode.banded import BandedRidgeCV
-
     train, test, Y, folds, _ = given
 
     def make():
@@ -931,7 +924,7 @@ def run_all(run, data, *, banded):
         options = {"growth": run.size.growth, "repeats": run.repeats}
         grown = many(growth, row, data.of(row), run.device, options, limit=run.limit)
         show(parts, "growth", f"Growth with the number of targets, {row.n_samples} x {row.n_features}", grown)
-    if banded and banded_exists():
+    if banded:
         report("banded: recovery")
         recovered = [
             line

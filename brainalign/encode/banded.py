@@ -16,7 +16,6 @@ himalaya's `GroupRidgeCV(solver="random_search")`.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,35 +27,9 @@ from brainalign.encode.engine.factors import ROWS, factorise, standardisation
 from brainalign.encode.engine.problem import pose
 from brainalign.encode.engine.search import Search
 from brainalign.encode.engine.sources import Samples, read_standard
-from brainalign.encode.ridge import ALPHAS, edge_share, inner_folds, mean_r2, positive, shrink, warn_of_edges
+from brainalign.encode.ridge import ALPHAS, inner_folds, mean_r2, positive, shrink, tell_choice
 from brainalign.encode.spaces import columns_of, named_spaces
 from brainalign.errors import BrainalignError, Misaligned
-
-
-@dataclass(eq=False)
-class _Best:
-    """The best candidate of each target so far, all arrays of shape (n_targets,)."""
-
-    candidate: np.ndarray
-    i_alpha: np.ndarray
-    sse: np.ndarray
-    sst: np.ndarray
-    mean: np.ndarray
-    unit: np.ndarray
-    constant: np.ndarray
-
-    @classmethod
-    def of(cls, choice):
-        """Start with the choice of the first candidate."""
-        found = (choice.i_alpha, choice.sse, choice.sst, choice.mean, choice.unit, choice.constant)
-        return cls(np.zeros(len(choice.sse), dtype=int), *found)
-
-    def update(self, i_candidate, choice, *, rounding):
-        """Take over the targets for which another candidate is better by more than rounding."""
-        better = choice.sse < self.sse - rounding * self.sst
-        self.candidate[better] = i_candidate
-        for name in ("i_alpha", "sse"):
-            getattr(self, name)[better] = getattr(choice, name)[better]
 
 
 class BandedRidgeCV(RegressorMixin, BaseEstimator):
@@ -265,20 +238,21 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
             search = Search(problem.folds, targets, precision=precision, device=X.device, vectors=problem.vectors)
             choice, _ = search.choose()
             if i_candidate == 0:
-                self._best = _Best.of(choice)
-            else:
-                self._best.update(i_candidate, choice, rounding=rounding)
+                self._best, self._candidate = choice, np.zeros(targets.shape[1], dtype=int)
+            better = choice.sse < self._best.sse - rounding * choice.sst
+            self._best.take_over(choice, better)
+            self._candidate[better] = i_candidate
             self.n_candidates_ = i_candidate + 1
 
     def _fit_best(self, X, targets, alphas, *, precision):
         """Fit all samples, the targets of one candidate side by side."""
         penalties, best = torch.as_tensor(alphas, device=X.device), self._best
         self._weights = torch.zeros(targets.shape[1], X.shape[1], dtype=precision.fit, device=X.device)
-        for i_candidate in np.unique(best.candidate[~best.constant]):
+        for i_candidate in np.unique(self._candidate[~best.constant]):
             standardise = standardisation(X, scale=self.scale, weight=self._weight(i_candidate, X))
             factors = factorise(X, standardise)
             U = factors.U.to(precision.fit)
-            for columns in targets.blocks(np.flatnonzero((best.candidate == i_candidate) & ~best.constant)):
+            for columns in targets.blocks(np.flatnonzero((self._candidate == i_candidate) & ~best.constant)):
                 Y, _, unit, _ = read_standard(targets, columns, dtype=precision.fit, device=X.device)
                 reduced = Y @ U
                 shrink(reduced, factors.sigma, penalties, torch.as_tensor(best.i_alpha[columns], device=X.device))
@@ -293,16 +267,10 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
         return torch.as_tensor(np.repeat(np.sqrt(self._candidates[i_candidate]), sizes), device=X.device)
 
     def _tell(self, alphas):
-        best = self._best
-        constant = best.constant
-        self.gamma_ = np.where(constant, np.nan, self._candidates[best.candidate].T)
-        self.alpha_ = np.where(constant, np.nan, alphas[best.i_alpha])
+        tell_choice(self, self._best, alphas)
+        self.gamma_ = np.where(self._best.constant, np.nan, self._candidates[self._candidate].T)
         with np.errstate(divide="ignore"):
             self.band_penalties_ = self.alpha_ / self.gamma_
-        self.inner_score_ = np.where(constant, np.nan, 1 - best.sse / np.where(constant, 1, best.sst))
-        self.n_constant_ = int(constant.sum())
-        self.alpha_at_edge_ = edge_share(best.i_alpha[~constant], len(alphas))
-        warn_of_edges(self.alpha_at_edge_)
 
     def _added(self, X):
         check_is_fitted(self)

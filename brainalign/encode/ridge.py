@@ -334,11 +334,7 @@ class RidgeCV(_LinearModel):
         self.n_inner_folds_ = len(folds)
         with threads_for(*X.shape, targets.shape[1]):
             choice = self._search(X, targets, folds, alphas, precision=precision, device=device)
-        self.alpha_ = np.where(choice.constant, np.nan, alphas[choice.i_alpha])
-        self.inner_score_ = np.where(choice.constant, np.nan, 1 - choice.sse / np.where(choice.constant, 1, choice.sst))
-        self.n_constant_ = int(choice.constant.sum())
-        self.alpha_at_edge_ = edge_share(choice.i_alpha[~choice.constant], len(alphas))
-        warn_of_edges(self.alpha_at_edge_)
+        tell_choice(self, choice, alphas)
         return self
 
     def _common_run(self):
@@ -477,6 +473,15 @@ def positive(alphas, *, ordered=True):
     return np.unique(alphas) if ordered else alphas
 
 
+def tell_choice(model, choice, alphas):
+    """Give an estimator `alpha_`, `inner_score_`, `n_constant_` and `alpha_at_edge_`; warn where it is at the edge."""
+    model.alpha_ = np.where(choice.constant, np.nan, alphas[choice.i_alpha])
+    model.inner_score_ = choice.r2
+    model.n_constant_ = int(choice.constant.sum())
+    model.alpha_at_edge_ = edge_share(choice.i_alpha[~choice.constant], len(alphas))
+    warn_of_edges(model.alpha_at_edge_)
+
+
 def edge_share(i_alpha, n_alphas):
     """Count the targets at the edges of a grid, of those whose place on it is given."""
     if n_alphas == 1 or len(i_alpha) == 0:
@@ -492,5 +497,5 @@ def warn_of_edges(share):
                 f"{value:.0%} of the targets take the {name} penalty of the grid: the best may be {direction} "
                 "(targets without signal take the highest)",
                 EdgeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )

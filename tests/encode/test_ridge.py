@@ -582,3 +582,16 @@ def test_other_splitters_are_refused_with_the_way_out(inner):
     with pytest.raises(BrainalignError, match="inner must be None, Blocks, Groups, or a list"):
         RidgeCV(inner=inner).fit(X, Y)
     RidgeCV(inner=list(KFold(3).split(X))).fit(X, Y)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+@pytest.mark.parametrize("unit", [1e-4, 1e-2, 1.0])
+def test_penalties_far_above_all_eigenvalues_are_told_apart_as_in_float64(precision, unit):
+    rng = np.random.default_rng(0)
+    X = unit * rng.standard_normal((200, 300))
+    Y = X @ rng.standard_normal((300, 150)) + 5 * unit * rng.standard_normal((200, 150))
+    exact = RidgeCV(scale=False).fit(X, Y)
+    model = RidgeCV(scale=False, precision=precision).fit(X.astype(np.float32), Y.astype(np.float32))
+    assert model.inner_solver_ == "left out of the whole"
+    assert np.mean(model.alpha_ == exact.alpha_) > 0.99
+    np.testing.assert_allclose(model.inner_score_, exact.inner_score_, atol=2e-5 if precision == "float32" else 0.02)

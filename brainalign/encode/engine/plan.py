@@ -108,6 +108,11 @@ def fold_sizes(n_samples, n_folds):
     return [n_samples - (n_samples + i) // n_folds for i in range(n_folds)]
 
 
+def solver_by_fold(n_trains, n_features):
+    """Give the form, primal or dual, in which folds are decomposed one by one."""
+    return "primal" if is_primal(min(n_trains), n_features) else "dual"
+
+
 def choose_inner_solver(n_samples, n_features, n_targets, *, n_trains, n_alphas, scale, precision):
     """Choose how the folds are computed: by the operations they need.
 
@@ -115,7 +120,7 @@ def choose_inner_solver(n_samples, n_features, n_targets, *, n_trains, n_alphas,
     -------
     inner_solver : {"primal", "dual", "left out of the whole"}
     """
-    by_fold = "primal" if is_primal(min(n_trains), n_features) else "dual"
+    by_fold = solver_by_fold(n_trains, n_features)
     if scale:
         return by_fold
     costs = {

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 from brainalign.encode.engine.factors import dual_factors, factorise, kernel, standardisation
-from brainalign.encode.engine.plan import choose_inner_solver
+from brainalign.encode.engine.plan import choose_inner_solver, solver_by_fold
 from brainalign.encode.engine.scan import WORST_CONDITION, Fold, fold_by_fold, left_out_of_the_whole, whole_components
 from brainalign.encode.engine.search import TOLERANCE
 
@@ -28,10 +28,11 @@ class Problem(NamedTuple):
     vectors: torch.Tensor | None = None
 
     def factors(self, X, standardise):
-        """Give the factors of all samples, and which of `vectors` their U is (None where it is in the factors)."""
+        """Give the factors of all samples, and which of `vectors` their U is (None where the factors have it)."""
         if self.vectors is None:
             return factorise(X, standardise), None
-        kept = self.eigenvalues > self.eigenvalues[-1] * max(X.shape) * torch.finfo(torch.float64).eps
+        lost = self.eigenvalues[-1] * max(X.shape) * torch.finfo(torch.float64).eps
+        kept = slice(int((self.eigenvalues <= lost).sum()), None)
         factors = dual_factors(X, standardise, self.eigenvalues[kept].sqrt(), self.vectors[:, kept])
         return factors._replace(U=factors.U[:0].clone()), kept
 
@@ -60,22 +61,16 @@ def pose(X, folds, alphas, *, n_targets, scale, precision, weight=None):
     problem : Problem
     """
     tolerance = TOLERANCE[precision.name]
-    by_fold, inner_solver = (
-        choose_inner_solver(
-            *X.shape,
-            n_targets,
-            n_trains=[len(train) for train, _ in folds],
-            n_alphas=len(alphas),
-            scale=scaled,
-            precision=precision.name,
-        )
-        for scaled in (True, scale)
+    n_trains = [len(train) for train, _ in folds]
+    inner_solver = choose_inner_solver(
+        *X.shape, n_targets, n_trains=n_trains, n_alphas=len(alphas), scale=scale, precision=precision.name
     )
-    if inner_solver != by_fold:
+    if inner_solver == "left out of the whole":
         K = kernel(X, standardisation(X, scale=False, weight=weight))
         if torch.linalg.matrix_norm(K) < WORST_CONDITION * alphas[0]:
             eigenvalues, vectors = whole_components(K)
             quick = precision.name == "mixed"
             made = left_out_of_the_whole(eigenvalues, vectors, folds, alphas, tolerance=tolerance, quick=quick)
             return Problem(inner_solver, made, eigenvalues, vectors)
-    return Problem(by_fold, fold_by_fold(X, folds, alphas, scale=scale, weight=weight, tolerance=tolerance))
+    made = fold_by_fold(X, folds, alphas, scale=scale, weight=weight, tolerance=tolerance)
+    return Problem(solver_by_fold(n_trains, X.shape[1]), made)

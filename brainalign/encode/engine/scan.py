@@ -28,6 +28,7 @@ Technometrics 16:125, for leaving one sample out of the whole; whole blocks foll
 matrix. Oracle: normal equations, fold by fold.
 """
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -35,13 +36,7 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from brainalign.encode.engine.factors import (
-    eigen,
-    gram,
-    is_primal,
-    kernel,
-    standardisation,
-)
+from brainalign.encode.engine.factors import eigen, gram, is_primal, kernel, standardisation
 
 DOUBLED = 64  # components, at most, whose rounding to bfloat16 is made good
 LARGE = 4  # times the mean eigenvalue: one of those
@@ -49,7 +44,9 @@ ENTRIES = 2**18  # of each matrix of a fold that are turned to float64 at once
 PART = 64  # test samples of which errors are taken in float64 at once
 FEW = 8  # ranges of samples that are copied one by one
 LOST = 1e-6  # share of a feature's sum of squares that may remain when the left-out samples are subtracted
-WELL_CONDITIONED = 1e3  # of XX' + alpha, for which float32 has four digits to spare
+WELL_CONDITIONED = 1e2  # norm of the inverse up to which float32 has five digits to spare
+STEPS = 8
+NEARLY_ONE = 0.9  # of all w: above it M(1) - M(w) is a difference of near numbers, which takes float64
 WORST_CONDITION = 1e10  # of XX' + alpha, up to which samples are left out of the whole
 
 
@@ -125,8 +122,11 @@ class SplitFold(NamedTuple):
     def of(cls, fold):
         """Split a fold in float32 whose components ascend."""
         high = fold.to(torch.bfloat16)
-        basis = None if fold.basis is None else fold.basis - high.basis
-        low = fold._replace(basis=basis, maker=fold.maker - high.maker).to(torch.bfloat16)
+        basis = None if fold.basis is None else (fold.basis - high.basis).to(torch.bfloat16)
+        lost = torch.empty_like(high.maker)
+        for rest, made, rounded in zip(lost, fold.maker, high.maker, strict=True):
+            rest.copy_(made - rounded)
+        low = fold._replace(basis=basis, maker=lost)
         if not fold.n_large:
             return cls(high, low)
         doubled = torch.cat([high.maker, high.maker[:, :, -fold.n_large :]], dim=2)
@@ -137,10 +137,10 @@ class SplitFold(NamedTuple):
         """Give the fold in bfloat16, or the sum of both parts."""
         if dtype == torch.bfloat16:
             return self.high
-        high, low = self.high.to(dtype), self.low.to(dtype)
-        basis = None if high.basis is None else high.basis + low.basis
-        maker = high.maker[:, :, : low.maker.shape[2]] + low.maker
-        return high._replace(basis=basis, maker=maker, largest=None)
+        basis = None if self.low.basis is None else self.high.basis.to(dtype) + self.low.basis
+        maker = self.high.maker[:, :, : self.low.maker.shape[2]].to(dtype)
+        maker += self.low.maker
+        return self.high._replace(basis=basis, maker=maker, largest=None)
 
 
 def with_rounding(components, n_large):
@@ -183,17 +183,17 @@ def errors(fold, Y, source, *, room=None):
     if fold.largest is not None:
         largest = with_rounding(select(Y, fold.train) @ fold.largest.T, fold.n_large)
         source = torch.cat([source[:, : -len(fold.largest)], largest], dim=1)
-    made = room.take((len(Y), n_made * n_test), like=source)
-    torch.mm(source, fold.maker.flatten(0, 1).T, out=made)
-    if made.dtype != Y.dtype:
-        made = room.take(made.shape, like=Y).copy_(made)
-    made = made.view(len(Y), n_made, n_test)
+    rows = room.take((len(Y), n_made + 1, n_test), like=Y)
+    made = rows[:, :n_made].view(len(Y), -1)
+    if source.dtype == Y.dtype:
+        torch.mm(source, fold.maker.flatten(0, 1).T, out=made)
+    else:
+        made.copy_(torch.mm(source, fold.maker.flatten(0, 1).T, out=room.take(made.shape, like=source)))
     averaging = Y.new_zeros(Y.shape[1]).index_fill_(0, fold.train, 1 / len(fold.train))
-    deviation = select(Y, fold.test) - (Y @ averaging)[:, None]  # (n_targets, n_test)
-    sst = deviation.square().sum(dim=1).double()
-    with_responses = torch.bmm(made, deviation[:, :, None])[:, :, 0].double()  # (n_targets, n_made)
-    with_each_other = torch.bmm(made, made.transpose(1, 2)).double()  # (n_targets, n_made, n_made)
-    mixing = fold.mixing
+    rows[:, n_made] = select(Y, fold.test) - (Y @ averaging)[:, None]
+    products = torch.bmm(rows, rows.transpose(1, 2)).double()  # (n_targets, n_made + 1, n_made + 1)
+    with_responses, with_each_other = products[:, n_made, :n_made], products[:, :n_made, :n_made]
+    sst, mixing = products[:, n_made, n_made].clone(), fold.mixing
     explained = 2 * with_responses @ mixing.T - ((mixing @ with_each_other) * mixing).sum(dim=2)
     return (sst[:, None] - explained).clamp_(min=0), sst
 
@@ -213,17 +213,18 @@ def _ranges(samples):
 
 
 class Room:
-    """Memory for large intermediate results, kept while their shape stays the same."""
+    """Memory for large intermediate results: a fresh page costs as much as several products on it."""
 
     def __init__(self):
         self._kept = {}
 
     def take(self, shape, *, like):
         """Give an uninitialised tensor of a shape, of the type and device of another."""
+        size = math.prod(shape)
         kept = self._kept.get(like.dtype)
-        if kept is None or kept.shape != shape:
-            self._kept[like.dtype] = kept = torch.empty(shape, dtype=like.dtype, device=like.device)
-        return kept
+        if kept is None or kept.numel() < size:
+            self._kept[like.dtype] = kept = torch.empty(size, dtype=like.dtype, device=like.device)
+        return kept[:size].view(shape)
 
 
 def combinations(alphas, lowest, highest, *, tolerance):
@@ -388,7 +389,7 @@ def left_out_of_the_whole(eigenvalues, vectors, folds, alphas, *, tolerance=0.0,
     tolerance : float
         See `combinations`.
     quick : bool
-        Give the folds in float32, and compute in it where the matrix that is solved for is well conditioned.
+        Give the folds in float32, and compute in it where the matrix that is inverted is well conditioned.
 
     Yields
     ------
@@ -399,29 +400,38 @@ def left_out_of_the_whole(eigenvalues, vectors, folds, alphas, *, tolerance=0.0,
     full = eigenvalues[0].item() > highest * len(vectors) * torch.finfo(torch.float64).eps
     lowest = eigenvalues[0].item() if full else 1e-3 * alphas[0].item()  # those of a fold lie between
     chosen, mixing = combinations(alphas, min(lowest, highest), highest, tolerance=tolerance)
-    shrinkage = eigenvalues / (eigenvalues + alphas[chosen, None])  # (n_made, n_samples - 1)
-    dtype = torch.float32 if quick else torch.float64
+    shares = alphas[chosen, None] / (eigenvalues + alphas[chosen, None])  # (n_made, n_samples - 1)
     for train, test in folds:
         out = complement(train, len(vectors))
         tested, U = torch.searchsorted(out, test), vectors[out]
-        among = U @ U.T
-        of_mean = torch.cholesky_inverse(torch.linalg.cholesky(among)) @ U
-        maker = torch.empty(len(chosen), len(test), U.shape[1], dtype=dtype, device=U.device)
-        for i_made, d in enumerate(shrinkage):
-            exact = torch.float32 if quick and 1 - d[-1] > 1 / WELL_CONDITIONED else torch.float64
-            maker[i_made] = _left_out(*(given.to(exact) for given in (U, among, of_mean, d)), tested)
+        of_mean = (torch.cholesky_inverse(torch.linalg.cholesky(U @ U.T)) @ U)[tested]
+        single = (U.float(), of_mean.float()) if quick else ()
+        dtype = torch.float32 if quick else torch.float64
+        maker = torch.empty(len(chosen), *of_mean.shape, dtype=dtype, device=U.device)
+        for made, w in zip(maker, shares, strict=True):
+            rough = quick and w[-1] < NEARLY_ONE
+            if not (rough and _left_out(*single, w.float(), tested, out=made, largest=WELL_CONDITIONED)):
+                _left_out(U, of_mean, w, tested, out=made)
         yield Fold(train, test, None, maker, mixing, count_large(eigenvalues))
 
 
-def _left_out(U, among, of_mean, d, tested):
-    """Give the rows that are tested of M(1) - M(w), w = 1 - d, without taking a difference of near numbers.
+def _left_out(U, of_mean, w, tested, *, out, largest=math.inf):
+    """Write the rows that are tested of `M(1) - M(w)`; False where the norm of what M(w) inverts is above `largest`."""
+    weighted = U * w
+    factor, failed = torch.linalg.cholesky_ex(weighted @ U.T, check_errors=math.isinf(largest))
+    inverse = torch.cholesky_inverse(factor)
+    if failed or _norm(inverse) > largest:
+        return False
+    out.copy_(torch.addmm(of_mean, inverse[tested], weighted, alpha=-1))
+    return True
 
-    `M(1) - M(w) = (U_o diag(w) U_o')^-1 (U_o diag(d) - U_o diag(d) U_o' M(1))`
-    """
-    shrunken = U * d
-    explained = shrunken @ U.T
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(among - explained))
-    return inverse[tested] @ torch.addmm(shrunken, explained, of_mean, alpha=-1)
+
+def _norm(matrix):
+    """Estimate the largest eigenvalue of a positive definite matrix, by `STEPS` steps of the power method."""
+    vector = matrix[matrix.diagonal().argmax()]
+    for _ in range(STEPS):
+        vector = matrix @ (vector / vector.norm())
+    return vector.norm().item()
 
 
 def complement(samples, n_samples):

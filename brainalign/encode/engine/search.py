@@ -68,6 +68,15 @@ class Choice:
         numbers = [np.zeros(n_targets) for _ in range(4)]
         return cls(np.zeros(n_targets, dtype=int), *numbers, np.zeros(n_targets, dtype=bool))
 
+    @property
+    def r2(self):
+        """Cross-validated r2, (n_targets,); nan for a constant target."""
+        return np.where(self.constant, np.nan, 1 - self.sse / np.where(self.constant, 1, self.sst))
+
+    def take_over(self, other, where):
+        """Take the penalties and errors of some targets from another choice, on the same targets and folds."""
+        self.i_alpha[where], self.sse[where] = other.i_alpha[where], other.sse[where]
+
 
 class Search:
     """Errors of penalties on all folds, in the precision that is asked for.
