@@ -475,21 +475,13 @@ def cell(measured, repeats):
 
 def row_of_times(row, found, run):
     medians = [found[solver]["median"] for solver in HIMALAYA if "median" in found.get(solver, ())]
-    line = {
-        "row": row.number,
-        "samples": row.n_samples,
-        "features": row.n_features,
-        "targets": row.n_targets,
-        "alphas": row.n_alphas,
-        "folds": row.n_folds,
-    }
+    shape = f"{row.n_samples:,} x {row.n_features:,} x {row.n_targets:,}"
+    line = {"row": row.number, "samples x features x targets": shape, "alphas": row.n_alphas, "folds": row.n_folds}
     line |= {f"{name} (s)": cell(found.get(name), run.repeats) for name in (*OURS, *HIMALAYA, SKLEARN)}
     for name in OURS:
         good = "median" in found[name]
         line[f"{name}: times faster"] = f"{min(medians) / found[name]['median']:.2f}" if good and medians else "-"
-        line[f"{name}: TFLOP"] = f"{sum(operations_of(row, found[name])) / 1e12:.3g}" if good else "-"
         line[f"{name}: rate reached"] = f"{share_reached(row, found[name], run.rates):.0%}" if good else "-"
-        line[f"{name}: peak (GB)"] = f"{found[name]['peak'] / 1e9:.2f}" if good else "-"
     return line
 
 
@@ -517,6 +509,7 @@ def rows_of_memory(row, found, run):
                 "fit": f"{operations.fit / 1e12:.3g}",
                 "planned (s)": f"{planned.seconds:.3g}",
                 "measured (s)": f"{measured['median']:.3g}",
+                "peak (GB)": f"{measured['peak'] / 1e9:.2f}",
                 "planned (GB)": f"{planned.bytes / 1e9:.3f}",
                 "measured growth (GB)": f"{growth / 1e9:.3f}",
                 "measured / planned": f"{growth / planned.bytes:.2f}",

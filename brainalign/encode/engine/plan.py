@@ -12,7 +12,7 @@ from brainalign.encode.engine.sources import WIDTH
 EIGEN = 13  # an eigendecomposition of n x n takes as long as a product of EIGEN n^3 operations
 SPEED = {"float64": 1.0, "float32": 2.0, "mixed": 12.0}  # of the scan's products, relative to float64
 REACHED = 0.8  # of the measured rate of products
-COMBINED = 0.7  # of the penalties' matrices are left when near ones are combined, for grids of half to whole decades
+MADE = 13  # penalties from which those of a grid over nine decades, however dense, are combined
 
 
 class Operations(NamedTuple):
@@ -144,7 +144,8 @@ def count_operations(inner_solver, n_samples, n_features, n_targets, *, n_trains
     rank = min(n, p)
     tests = [n - n_train for n_train in n_trains]
     if inner_solver == "left out of the whole":
-        double = 2 * n * n * p + EIGEN * n**3 + n_alphas * sum(4 * out**2 * n for out in tests)
+        whole = EIGEN * rank**3 + (2 * n * n * p if p > n else 4 * n * p * p + (n - p) * (8 * n * p + 2 * n * (n - p)))
+        double = whole + n_alphas * sum(4 * out**2 * n for out in tests)
         return Operations(double, 2 * n_alphas * sum(tests) * n * t, 2 * n * n * t)
     ranks = [min(n_train, p) for n_train in n_trains]
     double = 2 * n * p * rank + sum(EIGEN * r**3 + 2 * n * p * r for r in ranks) + EIGEN * rank**3
@@ -163,7 +164,7 @@ def count_bytes(inner_solver, n_samples, n_features, n_targets, *, n_trains, n_a
     whole, mixed = inner_solver == "left out of the whole", precision.name == "mixed"
     n_test = n - min(n_trains)
     made = n - 1 if whole else min(*n_trains, p)  # components
-    n_made = n_alphas if precision.name == "float64" else COMBINED * n_alphas
+    n_made = n_alphas if precision.name == "float64" else min(MADE, n_alphas)
     decomposed = n if whole else made
     kept = (8 + size) * n * n if whole else 8 * n * rank
     width = min(WIDTH, n_targets)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from brainalign.encode.engine.factors import dual_factors, factorise, kernel, standardisation
+from brainalign.encode.engine.factors import dual_factors, factorise, standardisation
 from brainalign.encode.engine.plan import choose_inner_solver, solver_by_fold
 from brainalign.encode.engine.scan import WORST_CONDITION, Fold, fold_by_fold, left_out_of_the_whole, whole_components
 from brainalign.encode.engine.search import TOLERANCE
@@ -66,9 +66,8 @@ def pose(X, folds, alphas, *, n_targets, scale, precision, weight=None):
         *X.shape, n_targets, n_trains=n_trains, n_alphas=len(alphas), scale=scale, precision=precision.name
     )
     if inner_solver == "left out of the whole":
-        K = kernel(X, standardisation(X, scale=False, weight=weight))
-        if torch.linalg.matrix_norm(K) < WORST_CONDITION * alphas[0]:
-            eigenvalues, vectors = whole_components(K)
+        eigenvalues, vectors = whole_components(X, standardisation(X, scale=False, weight=weight))
+        if eigenvalues[-1] < WORST_CONDITION * alphas[0]:
             quick = precision.name == "mixed"
             made = left_out_of_the_whole(eigenvalues, vectors, folds, alphas, tolerance=tolerance, quick=quick)
             return Problem(inner_solver, made, eigenvalues, vectors)

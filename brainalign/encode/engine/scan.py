@@ -36,7 +36,7 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from brainalign.encode.engine.factors import eigen, gram, is_primal, kernel, standardisation
+from brainalign.encode.engine.factors import eigen, factorise, gram, is_primal, kernel, standardisation
 
 DOUBLED = 64  # components, at most, whose rounding to bfloat16 is made good
 LARGE = 4  # times the mean eigenvalue: one of those
@@ -46,6 +46,7 @@ FEW = 8  # ranges of samples that are copied one by one
 LOST = 1e-6  # share of a feature's sum of squares that may remain when the left-out samples are subtracted
 WELL_CONDITIONED = 1e2  # norm of the inverse up to which float32 has five digits to spare
 STEPS = 8
+SMALLEST = 1e-5  # singular value, relative to the largest, from which X'X gives XX' as exactly as XX' itself
 NEARLY_ONE = 0.9  # of all w: above it M(1) - M(w) is a difference of near numbers, which takes float64
 WORST_CONDITION = 1e10  # of XX' + alpha, up to which samples are left out of the whole
 
@@ -357,24 +358,41 @@ def dual_fold(K, train, test, alphas, *, size, tolerance=0.0):
     return _of_components(train, test, vectors, sigma, across @ vectors, alphas, tolerance)
 
 
-def whole_components(K):
-    """Decompose the products of all samples, but for the constant vector.
+def whole_components(X, standardise):
+    """Decompose the products of all samples, but for the constant vector, by the smaller of X'X and XX'.
 
     Parameters
     ----------
-    K : float64 tensor of shape (n_samples, n_samples)
-        XX' of centred features.
+    X : tensor of shape (n_samples, n_features)
+    standardise : Standardisation
+        The features are centred by it.
 
     Returns
     -------
     eigenvalues : tensor of shape (n_samples - 1,)
-        Ascending, not negative.
+        Of XX', ascending, not negative.
     vectors : tensor of shape (n_samples, n_samples - 1)
         Orthogonal to the constant vector.
     """
+    if is_primal(*X.shape):
+        U, sigma, *_ = factorise(X, standardise)
+        if len(sigma) and sigma[0] > SMALLEST * sigma[-1]:
+            none = sigma.new_zeros(len(U) - 1 - len(sigma))
+            return torch.cat([none, sigma**2]), _completed(U)
+    K = kernel(X, standardise)
     above = 2 * K.abs().sum(dim=1).max() / len(K)
     values, vectors = torch.linalg.eigh(K + torch.where(above > 0, above, 1.0))
     return values[:-1].clamp(min=0), vectors[:, :-1]
+
+
+def _completed(U):
+    """Put before orthonormal columns of mean 0 others that are orthogonal to them and of mean 0 as well, to n - 1."""
+    n, r = U.shape
+    others = torch.randn(n, n - 1 - r, dtype=U.dtype, generator=torch.Generator().manual_seed(0)).to(U.device)
+    for _ in range(2):  # once leaves what rounding takes from nearly parallel vectors
+        others -= others.mean(dim=0)
+        others -= U @ (U.T @ others)
+    return torch.cat([torch.linalg.qr(others)[0], U], dim=1)
 
 
 def left_out_of_the_whole(eigenvalues, vectors, folds, alphas, *, tolerance=0.0, quick=False):
