@@ -12,7 +12,20 @@ import pandas as pd
 from brainalign.errors import Misaligned, MissingData
 from brainalign.files import sha256_of
 
-TEXT_COLUMNS = ("word", "sentence", "subject", "target", "run", "roi", "image", "audio", "layer", "unit")
+TEXT_COLUMNS = (
+    "word",
+    "sentence",
+    "subject",
+    "target",
+    "run",
+    "roi",
+    "image",
+    "video",
+    "audio",
+    "phones",
+    "layer",
+    "unit",
+)
 
 
 def read_tsv(path: Path, *, dtype: dict[str, Any] | None = None, na_values: tuple[str, ...] = ("n/a",)) -> pd.DataFrame:
@@ -252,11 +265,15 @@ class Recording:
         All subjects side by side, on one clock.
     participants : DataFrame, optional
         One row per subject: `subject` and whatever is known of them.
+    series : DataFrame, optional
+        What the data set knows of the stimulus on a clock of its own, such as the power of its sound: `run`, `onset`,
+        `duration` (s) and columns of numbers.
     """
 
     events: pd.DataFrame
     responses: Responses
     participants: pd.DataFrame | None = None
+    series: pd.DataFrame | None = None
 
     def __post_init__(self):
         unknown = set(self.events["run"]) - set(self.responses.rows["run"])

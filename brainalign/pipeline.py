@@ -9,7 +9,7 @@ import hashlib
 import importlib.resources
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,13 @@ from brainalign.encode.score import FoldScores, cross_validate
 from brainalign.encode.splits import Blocks, Fold, Groups, check_stimuli
 from brainalign.errors import BrainalignError, Misaligned, UnknownName
 from brainalign.extract import EXTRACTORS
+from brainalign.files import sha256_of
 from brainalign.jobs.cells import Cell
 
 log = logging.getLogger(__name__)
 
 MEAN = "mean"  # the subject name of the group mean
-STIMULUS_COLUMNS = ("word", "sentence", "image", "audio")
+STIMULUS_COLUMNS = ("word", "sentence", "image", "video", "audio", "audio_start")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Prepared:
     def extractions(self) -> dict[tuple[str, str], Cell]:
         """Extraction cell of every (feature space, weights)."""
         return {
-            (name, weights): _extraction_cell(name, space, weights, self.recording.events)
+            (name, weights): _extraction_cell(name, space, weights, table_of(self.recording, space))
             for name, space in self.experiment.features.items()
             for weights in space.variants
         }
@@ -147,7 +148,7 @@ def prepare(experiment: Experiment, data_dir: Path | None) -> Prepared:
         The data are absent or do not fit together; a stimulus would be in training and test.
     """
     recording = DATASETS[experiment.data.set].load(experiment.data.config, data_dir)
-    recording = Recording(recording.events, with_group_mean(recording.responses), recording.participants)
+    recording = replace(recording, responses=with_group_mean(recording.responses))
     stimulus = stimuli_of_samples(recording)
     folds = make_folds(experiment.encode.outer, recording.responses.rows, stimulus)
     _warn_of_narrow_gaps(experiment)
@@ -273,6 +274,21 @@ def _sha256(*parts: Any) -> str:
     return digest.hexdigest()
 
 
+def table_of(recording: Recording, space: FeatureSpace) -> pd.DataFrame:
+    """Give what a feature space is made from: the events, or the series that the data set brings along.
+
+    Raises
+    ------
+    Misaligned
+        It brings none.
+    """
+    if space.extractor != "series":
+        return recording.events
+    if recording.series is None:
+        raise Misaligned("the data set brings no series along, or its settings leave them out")
+    return recording.series
+
+
 def _extraction_cell(name: str, space: FeatureSpace, weights: str, events: pd.DataFrame) -> Cell:
     module = EXTRACTORS[space.extractor]
     settings = {
@@ -282,9 +298,16 @@ def _extraction_cell(name: str, space: FeatureSpace, weights: str, events: pd.Da
         "settings": module.settings(space.config),
         "weights": weights,
         "fingerprint": module.fingerprint(space.config, weights=weights),
-        "stimulus": _sha256(events.to_csv(index=False)),
+        "stimulus": _describe_events(events, module.stimulus_files(events)),
     }
     return Cell("-".join(filter(None, ("extract", name, weights))), settings)
+
+
+def _describe_events(events: pd.DataFrame, files: list[Path]) -> str:
+    """Describe events and the bytes of the files that they name, wherever those lie."""
+    places = {str(path): path.name for path in files}
+    named = events.replace(places) if places else events
+    return _sha256(named.to_csv(index=False), *(sha256_of(path) for path in files))
 
 
 def _describe_responses(responses: Responses) -> str:
@@ -311,8 +334,8 @@ class Computer:
     Parameters
     ----------
     prepared : Prepared
-    store : object with `path(cell) -> Path`
-        Where the cells that a cell reads are.
+    store : jobs.store.Store
+        Where the cells that a cell reads are, and what it has half done.
 
     Raises
     ------
@@ -338,9 +361,12 @@ class Computer:
         """Write the activations of a feature space, one folder per layer."""
         space = self.prepared.experiment.features[name]
         module = EXTRACTORS[space.extractor]
-        layers = module.extract(self.prepared.recording.events, space.config, weights=weights)
-        for layer, activations in layers.items():
-            activations.save(folder / f"layer{layer}")
+        cell = self.prepared.extractions[name, weights]
+        with self.store.half_done(cell) as scratch:
+            table = table_of(self.prepared.recording, space)
+            layers = module.extract(table, space.config, weights=weights, scratch=scratch)
+            for layer, activations in layers.items():
+                activations.save(folder / f"layer{layer}")
 
     def features(self, candidate: Candidate) -> np.ndarray:
         """X of a candidate on the recording's clock with its delays, (n_samples, n_delays * n_features)."""
@@ -348,8 +374,8 @@ class Computer:
         spaces = []
         for cell, layer in candidate.parts:
             activations = Activations.load(self.store.path(cell) / f"layer{layer}")
-            _same_events(activations, self.prepared.recording.events)
             if align.to == "events":
+                _same_events(activations, self.prepared.recording.events)
                 spaces.append(to_events(activations, rows))
             else:
                 spaces.append(to_samples(activations, rows, bin=align.bin))
@@ -413,10 +439,16 @@ def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
     rows = prepared.recording.responses.rows
     for name, space in experiment.features.items():
         if not any(line.startswith(f"features.{name}:") for line in problems):
-            found = EXTRACTORS[space.extractor].check(prepared.recording.events, space.config)
-            problems += [f"features.{name}: {line}" for line in found]
+            problems += [f"features.{name}: {line}" for line in _problems_of_features(space, prepared.recording)]
     problems += _problems_of_encoding(experiment, prepared, rows)
     return problems
+
+
+def _problems_of_features(space: FeatureSpace, recording: Recording) -> list[str]:
+    try:
+        return EXTRACTORS[space.extractor].check(table_of(recording, space), space.config)
+    except BrainalignError as error:
+        return [str(error)]
 
 
 def _check_machine(experiment: Experiment) -> None:
@@ -537,7 +569,7 @@ def describe_plan(prepared: Prepared, is_stored) -> pd.DataFrame:
     width, rows = {}, []
     for (name, _), cell in prepared.extractions.items():
         space = experiment.features[name]
-        counts = EXTRACTORS[space.extractor].plan(prepared.recording.events, space.config)
+        counts = EXTRACTORS[space.extractor].plan(table_of(prepared.recording, space), space.config)
         width[name] = counts["width"]
         size = f"{counts['n_events']} events x {counts['n_layers']} layers x {counts['width']} units"
         result = counts["bytes_result"]

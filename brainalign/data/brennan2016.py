@@ -27,8 +27,9 @@ from brainalign.data._manifest import (
     require_folder,
     verified_files,
 )
+from brainalign.data._phones import phones_of_words, spoken_words
 from brainalign.data._textgrid import read_textgrid
-from brainalign.errors import MissingData, UnknownName
+from brainalign.errors import Misaligned, MissingData, UnknownName
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,9 @@ TR = 2.0  # s
 N_VOLUMES = 362
 N_DUMMIES = 10  # volumes that were recorded and discarded before the time courses were made
 START = N_DUMMIES * TR  # s in the sound file at which volume 0 begins
-PAUSES = ("", "sp")
+PAUSES = ("", "sp", "sil", "spn")
+PHONE_TEXTGRIDS = tuple(f"phonemes/DownTheRabbitHoleFinal_SoundFile{i}.TextGrid" for i in range(1, 13))
+ONE_SOUND = 0.999  # correlation of the listeners' predictors of sound power (above .9999 but for s33, who is left out)
 HEAD_RADIUS = 50.0  # mm, Power et al. 2012
 
 
@@ -58,6 +61,11 @@ class Config(BaseModel):
         False, description="give the words the frequencies and surprisals of data set bhattasali2020"
     )
 
+    phones: bool = Field(False, description="give the words their phones, from the TextGrids below phonemes/")
+    sound_power: bool = Field(
+        False, description="give the series sound_power: the authors' predictor, convolved with a haemodynamic response"
+    )
+
     _distinct = field_validator("subjects")(distinct_subjects)
 
 
@@ -69,7 +77,7 @@ def check(config: Config, data_dir: Path) -> list[str]:
         listeners, _ = _listeners(config, manifest)
     except (UnknownName, MissingData) as error:
         return [str(error)]
-    problems = check_files(NAME, data_dir, _paths(config, listeners, manifest))
+    problems = check_files(NAME, data_dir, _paths(config, listeners, manifest) + _more_paths(config, listeners))
     others = [bhattasali2020.ANNOTATIONS] * config.annotations + [bhattasali2020.PARTICIPANTS] * _has_quiz(data_dir)
     return problems + check_files(bhattasali2020.NAME, data_dir, others)
 
@@ -81,7 +89,8 @@ def load(config: Config, data_dir: Path) -> Recording:
     -------
     recording : Recording
         `events`: the 2,127 words, run "1", in seconds from volume 0; with `annotations` also the columns
-        `bhattasali2020.QUANTITIES`. `responses` (362, n_listeners * 6): volume i covers [2 i, 2 i + 2) s; columns
+        `bhattasali2020.QUANTITIES`, with `phones` also `phones` (ARPAbet). `series`: with `sound_power` a row per
+        volume. `responses` (362, n_listeners * 6): volume i covers [2 i, 2 i + 2) s; columns
         `subject` ("s18"), `target` ("LATL", ...), residuals in the scanner's unit, which differs between listeners:
         scale each before averaging over them. `participants`: `subject`, `motion_fd` (mm, mean framewise displacement),
         and from bhattasali2020, where its participants.tsv is present, `age, sex, quiz_score, final_dB` (NaN for s40).
@@ -93,7 +102,7 @@ def load(config: Config, data_dir: Path) -> Recording:
     MissingData
         A file is absent, is not the published one, or holds no recording.
     Misaligned
-        With `annotations`: a word has no annotation.
+        With `annotations`: a word has no annotation. With `sound_power`: the listeners' predictors differ.
     """
     data_dir = require_folder(data_dir)
     manifest = load_manifest(NAME)
@@ -116,6 +125,11 @@ def load(config: Config, data_dir: Path) -> Recording:
     if config.annotations:
         events, provenance["annotation_mismatches"] = _with_annotations(events, data_dir)
         hashes |= provenance_of(bhattasali2020.NAME, [bhattasali2020.ANNOTATIONS])
+    more = verified_files(NAME, data_dir, _more_paths(config, listeners))
+    hashes |= provenance_of(NAME, more)
+    if config.phones:
+        events["phones"], provenance["phones"] = _phones(events, [more[path] for path in PHONE_TEXTGRIDS])
+    series = _sound_power([more[_power_path(s)] for s in listeners]) if config.sound_power else None
     participants = pd.DataFrame(
         {"subject": listeners, "motion_fd": [framewise_displacement(motion[s]).mean() for s in listeners]}
     )
@@ -123,7 +137,7 @@ def load(config: Config, data_dir: Path) -> Recording:
         participants = participants.merge(bhattasali2020.read_participants(data_dir), on="subject", how="left")
         hashes |= provenance_of(bhattasali2020.NAME, [bhattasali2020.PARTICIPANTS])
     responses = Responses(np.hstack(values), _volumes(), _columns(listeners), provenance)
-    return Recording(events, responses, participants)
+    return Recording(events, responses, participants, series)
 
 
 def read_timecourses(path: Path) -> np.ndarray:
@@ -157,11 +171,11 @@ def read_motion(path: Path) -> np.ndarray:
     return motion
 
 
-def _read_matrix(path: Path, n_rows: int) -> np.ndarray:
+def _read_matrix(path: Path, n_rows: int, *, n_columns: int = len(TARGETS)) -> np.ndarray:
     lines = [line.split() for line in Path(path).read_text(encoding="utf-8").splitlines()]
     shape = (len(lines), sorted({len(line) for line in lines}))
-    if shape != (n_rows, [len(TARGETS)]):
-        raise MissingData(f"{path}: {shape[0]} rows of {shape[1]} numbers, expected {n_rows} rows of [{len(TARGETS)}]")
+    if shape != (n_rows, [n_columns]):
+        raise MissingData(f"{path}: {shape[0]} rows of {shape[1]} numbers, expected {n_rows} rows of [{n_columns}]")
     try:
         values = np.array(lines, dtype=float)
     except ValueError as error:
@@ -240,6 +254,35 @@ def _motion_path(subject: str, manifest: Manifest) -> str:
 def _paths(config: Config, listeners: list[str], manifest: Manifest) -> list[str]:
     timecourses = [_timecourse_path(subject, config) for subject in listeners]
     return [TEXTGRID, *timecourses, *(_motion_path(subject, manifest) for subject in listeners)]
+
+
+def _more_paths(config: Config, listeners: list[str]) -> list[str]:
+    powers = [_power_path(subject) for subject in listeners]
+    return [*(PHONE_TEXTGRIDS if config.phones else ()), *(powers if config.sound_power else ())]
+
+
+def _power_path(subject: str) -> str:
+    return f"{subject}-sndpwr.txt"
+
+
+def _phones(events: pd.DataFrame, paths: list[Path]) -> tuple[list[str], dict[str, int]]:
+    """Give the words the phones of the twelve parts of the sound; says how many words those left out."""
+    tiers = [read_textgrid(path) for path in paths]
+    spoken = [word for tier in tiers for word in spoken_words(tier["words"], tier["phones"], pauses=PAUSES)]
+    phones, counts = phones_of_words(list(events["word"]), spoken)
+    log.info("phones of the words of %s: %s", NAME, dict(counts))
+    return phones, dict(counts)
+
+
+def _sound_power(paths: list[Path]) -> pd.DataFrame:
+    """Give the predictor of the first listener; it is the same for all but for the scanner's exact start."""
+    values = np.stack([_read_matrix(path, N_VOLUMES, n_columns=1)[:, 0] for path in paths])  # (n_listeners, 362)
+    agreement = np.corrcoef(values)[0] if len(values) > 1 else np.ones(1)
+    if agreement.min() < ONE_SOUND:
+        raise Misaligned(
+            f"{paths[agreement.argmin()]}: correlates {agreement.min():.3f} with {paths[0]}: another sound"
+        )
+    return _volumes().rename(columns={"time": "onset"}).assign(sound_power=values[0])
 
 
 def _has_quiz(data_dir: Path) -> bool:

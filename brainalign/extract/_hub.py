@@ -39,11 +39,13 @@ VOCABULARIES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+WEIGHTS = ("config.json", "*.safetensors", "*.safetensors.index.json")
+PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 REACHABLE_WITHIN = 1.5  # s
 
 
 class ModelFiles(NamedTuple):
-    """A folder with `config.json`, safetensors weights and a tokenizer; `commit` is empty outside the hub's cache."""
+    """A folder with `config.json` and safetensors weights; `commit` is empty outside the hub's cache."""
 
     folder: Path
     commit: str
@@ -58,7 +60,7 @@ def stay_offline() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
-def resolve_model(model: str, *, revision: str = "") -> ModelFiles:
+def resolve_model(model: str, *, revision: str = "", tokenizer: bool = True) -> ModelFiles:
     """Find a model's files on this machine; the network is never touched.
 
     Parameters
@@ -68,6 +70,8 @@ def resolve_model(model: str, *, revision: str = "") -> ModelFiles:
     revision : str
         The commit of a hub id. When empty, the only commit of that id in the cache, or the one its `main` pointed to
         when it was fetched, is taken, and a warning says which commit to pin.
+    tokenizer : bool
+        The model must have one; models of images and sounds have none.
 
     Returns
     -------
@@ -94,7 +98,8 @@ def resolve_model(model: str, *, revision: str = "") -> ModelFiles:
     if not (files.folder / "config.json").is_file():
         raise MissingData(f"{files.folder / 'config.json'}: no such file; a HuggingFace model folder has one")
     weight_files(files.folder)
-    tokenizer_files(files.folder)
+    if tokenizer:
+        tokenizer_files(files.folder)
     return files
 
 
@@ -183,7 +188,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def fetch_model(model: str, *, revision: str = "") -> Path:
-    """Download a hub model's configuration, safetensors weights and tokenizer into the HuggingFace cache.
+    """Download a hub model into the HuggingFace cache: configuration, safetensors weights, tokenizer or preprocessor.
 
     Parameters
     ----------
@@ -219,12 +224,13 @@ def fetch_model(model: str, *, revision: str = "") -> Path:
         folder = huggingface_hub.snapshot_download(
             model,
             revision=commit,
-            allow_patterns=["config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES],
+            allow_patterns=[*WEIGHTS, *TOKENIZER_FILES, *PREPROCESSOR_FILES],
             ignore_patterns=["*/*"],
         )
     except (HfHubHTTPError, OSError) as error:
         raise MissingData(f"cannot fetch model {model!r} (revision {revision or 'main'}): {error}") from error
-    return resolve_model(model, revision=Path(folder).name).folder
+    preprocessed = any((Path(folder) / name).is_file() for name in PREPROCESSOR_FILES)
+    return resolve_model(model, revision=Path(folder).name, tokenizer=not preprocessed).folder
 
 
 def _require_hub(model: str, endpoint: str) -> None:

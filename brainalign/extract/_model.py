@@ -188,21 +188,48 @@ def _positions_kept_for_padding(model_config) -> int:
     return max(kept, default=0)
 
 
-def load_trained(folder: Path, model_config):
+def device_of(device: str) -> str:
+    """Give the torch device, "auto" resolved.
+
+    Raises
+    ------
+    BrainalignError
+        A GPU is asked for and none is here.
+    """
+    if device == "cpu":
+        return "cpu"
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BrainalignError(f'device {device!r}: torch {torch.__version__} sees no GPU here; set device = "cpu"')
+    return device
+
+
+def load_trained(folder: Path, model_config, *, kind: str = "AutoModel", not_needed: tuple[str, ...] = ("pooler.",)):
     """Load a model's weights in float32, ready for inference.
+
+    Parameters
+    ----------
+    folder : Path
+    model_config : transformers.PretrainedConfig
+    kind : str
+        The class of transformers that loads it; one with a head needs the head's weights too.
+    not_needed : tuple of str
+        Beginnings of the names of weights that may be missing: no state that is read passes through them.
 
     Raises
     ------
     BrainalignError
         The files lack weights of the model (transformers would make them up at random), or cannot be read.
-        A missing pooler is fine: no hidden state passes through it.
     """
     import torch
     from safetensors import SafetensorError
 
     with quiet_transformers() as transformers:
         try:
-            model, found = transformers.AutoModel.from_pretrained(
+            model, found = getattr(transformers, kind).from_pretrained(
                 folder,
                 config=model_config,
                 dtype=torch.float32,
@@ -213,13 +240,16 @@ def load_trained(folder: Path, model_config):
             )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise BrainalignError(f"{folder}: the model cannot be loaded ({error})") from error
-    missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    missing = sorted(name for name in found["missing_keys"] if not name.startswith(not_needed))
     if missing:
-        raise BrainalignError(f"{folder}: the weights lack {len(missing)} tensors of the model, e.g. {missing[:3]}")
+        headless = "" if kind == "AutoModel" else f"; a {type(model).__name__} that was saved without its head?"
+        raise BrainalignError(
+            f"{folder}: the weights lack {len(missing)} tensors of the model, e.g. {missing[:3]}{headless}"
+        )
     return model.eval()
 
 
-def build_untrained(trained, *, seed: int):
+def build_untrained(trained, *, seed: int, kind: str = "AutoModel"):
     """Build a model of the same configuration with fresh weights, in float32, ready for inference.
 
     Parameters
@@ -228,6 +258,8 @@ def build_untrained(trained, *, seed: int):
         In float32; every one of its weight tensors must differ from the twin's.
     seed : int
         Of torch's generator, whose state is put back.
+    kind : str
+        As for `load_trained`.
 
     Returns
     -------
@@ -242,7 +274,21 @@ def build_untrained(trained, *, seed: int):
 
     with quiet_transformers() as transformers, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        twin = transformers.AutoModel.from_config(trained.config, dtype=torch.float32)
+        twin = getattr(transformers, kind).from_config(trained.config, dtype=torch.float32)
+    require_all_different(trained, twin)
+    return twin.eval()
+
+
+def require_all_different(trained, twin) -> None:
+    """Refuse a twin that shares a weight with the trained model.
+
+    Raises
+    ------
+    BrainalignError
+        Names the weight tensors that are the same in both.
+    """
+    import torch
+
     fresh = dict(twin.named_parameters())
     same = [
         name for name, weight in trained.named_parameters() if weight.requires_grad and torch.equal(weight, fresh[name])
@@ -252,7 +298,6 @@ def build_untrained(trained, *, seed: int):
             f"untrained twin: {len(same)} weight tensors equal the trained ones, e.g. {same[:3]}; the model is not"
             " trained there"
         )
-    return twin.eval()
 
 
 def require_left_to_right(model, ids: np.ndarray) -> None:

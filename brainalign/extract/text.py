@@ -1,17 +1,20 @@
-"""Hidden states of language models for words or sentences, any causal or masked model of HuggingFace.
+"""Hidden states, heads and MLPs of language models for words or sentences, any causal or masked model of HuggingFace.
 
 **Text.** The words of a run are joined by spaces (clitics that a forced alignment split off are attached again) and
 read as one text; nothing crosses a run. Events with a column `sentence` and no `word` are each a text of their own. A
-token belongs to the event that holds its first character that is not a space.
+token belongs to the event that holds its first character that is not a space. Other texts are chosen with `context`:
+sentences alone, the last k words, shuffled words (see `brainalign.extract._contexts`).
 
 **Layers.** Layer k is `hidden_states[k]` as HuggingFace returns it: 0 the embeddings, k the output of block k. The last
-one has passed the model's final norm where it has one (GPT-2 does), the others have not.
+one has passed the model's final norm where it has one (GPT-2 does), the others have not. "attention.k", "heads.k" and
+"mlp.k" are what block k adds, any other name is the path of a module (see `brainalign.extract._layers`).
 
-**Context.** A run longer than the model's context is read in windows that overlap, so that every token has at least
-`min_context` tokens to its left where the run has them; the number varies between that and the window's length.
+**Context.** A text longer than the model's context is read in windows that overlap, so that every token has at least
+`min_context` tokens to its left where the text has them; the number varies between that and the window's length.
 Causal models get no special token unless `prepend_bos`, and then at the start of every window. Masked models (BERT)
 read a window in both directions, so **their activations know words that come later**; every window gets its special
-tokens ([CLS], [SEP]), and every token at least `min_context` tokens on both sides where the run has them.
+tokens ([CLS], [SEP]), and every token at least `min_context` tokens on both sides where the text has them. With
+`context = "last_k_words"` a word and the k before it must fit into one window, and nothing comes later.
 
 **Models.** "shipped" is the GPT-2 in this package; a folder is read as it is; a hub id is looked up in the HuggingFace
 cache and never downloaded here (`brainalign fetch MODEL` does that). Only safetensors are read, only transformers' own
@@ -23,13 +26,23 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from brainalign.arrays import Activations, sha256_of
 from brainalign.errors import BrainalignError
+from brainalign.extract._contexts import NO_EVENT
 from brainalign.extract._hub import COMMIT, resolve_model, tokenizer_files, weight_files
-from brainalign.extract._tokens import Tokens, event_problems, stimulus_column, texts_of, tokenize
-from brainalign.extract._windows import Window, windows_of_texts
+from brainalign.extract._layers import names_of_layers
+from brainalign.extract._model import (
+    build_untrained,
+    device_of,
+    load_trained,
+    n_hidden_states,
+    n_parameters,
+    require_left_to_right,
+)
+from brainalign.extract._reading import Reading
+from brainalign.extract._tokens import Tokens, event_problems, stimulus_column
 
 
 class Config(BaseModel):
@@ -44,12 +57,20 @@ class Config(BaseModel):
         default="",
         description="commit of a hub id, 40 hexadecimal digits; empty takes the one in the cache and warns",
     )
-    layers: Literal["all"] | tuple[int, ...] = Field(
-        default="all", description="0 = embeddings, k = output of block k, -1 = the last; or all"
+    layers: Literal["all"] | tuple[int | str, ...] = Field(
+        default="all",
+        description="0 = embeddings, k = output of block k, -1 = the last, all = these; attention.k, heads.k, mlp.k of"
+        " block k; or a module's path",
     )
     pooling: Literal["last", "mean", "sum"] = Field(default="last", description="over the tokens of a word or sentence")
+    context: Literal["run", "sentence", "last_k_words", "shuffled_in_sentence", "shuffled_in_run"] = Field(
+        default="run", description="what is read as one text; shuffled words keep their rows"
+    )
+    k_words: int | None = Field(
+        default=None, ge=0, validate_default=True, description="words before each word, for last_k_words"
+    )
     min_context: int = Field(
-        default=64, ge=0, description="tokens to the left that every token is given where the run has them"
+        default=64, ge=0, description="tokens to the left that every token is given where the text has them"
     )
     window: int | None = Field(default=None, ge=2, description="tokens read at once; none = the model's context length")
     prepend_bos: bool = Field(
@@ -59,7 +80,7 @@ class Config(BaseModel):
     weights: tuple[Literal["trained", "untrained"], ...] = Field(
         default=("trained",), min_length=1, description="untrained = same configuration, fresh weights"
     )
-    seed: int = Field(default=0, ge=0, description="of the untrained weights")
+    seed: int = Field(default=0, ge=0, description="of the untrained weights, and of the order of shuffled words")
     batch_size: int | Literal["auto"] = Field(default=8, description="windows per forward pass; auto = by their length")
     dtype: Literal["float32", "bfloat16"] = Field(
         default="float32", description="of the computation; float32 is stored"
@@ -78,7 +99,16 @@ class Config(BaseModel):
     def _some_layer(cls, layers):
         if not layers:
             raise ValueError("must name at least one layer, or 'all'")
+        if layers != "all" and any(isinstance(layer, str) and layer.isdecimal() for layer in layers):
+            raise ValueError("the numbers of hidden states are written without quotes")
         return layers
+
+    @field_validator("k_words")
+    @classmethod
+    def _of_last_k_words(cls, k_words: int | None, info: ValidationInfo) -> int | None:
+        if (k_words is not None) != (info.data.get("context") == "last_k_words"):
+            raise ValueError('must be given with context = "last_k_words", and only there')
+        return k_words
 
     @field_validator("batch_size")
     @classmethod
@@ -91,28 +121,18 @@ class Config(BaseModel):
 def layer_names(config: Config) -> tuple[str, ...]:
     """Give the names of the layers that `extract` returns, in order, from the model's `config.json` alone.
 
+    Hidden states come first, by number, then the others as they are named in `config.layers`. Whether the model has a
+    module of some path is only known to `check`.
+
     Raises
     ------
     MissingData
         The model is not on this machine.
     BrainalignError
-        A layer that the model does not have.
+        A hidden state or block that the model does not have.
     """
-    return tuple(str(layer) for layer in _layers(config, resolve_model(config.model, revision=config.revision).folder))
-
-
-def _layers(config: Config, folder) -> tuple[int, ...]:
-    from brainalign.extract._model import n_hidden_states
-
-    n = n_hidden_states(folder)
-    if config.layers == "all":
-        return tuple(range(n))
-    wrong = [layer for layer in config.layers if not -n <= layer < n]
-    if wrong:
-        raise BrainalignError(
-            f"layers {wrong}: the model {config.model!r} has layers 0 (embeddings) to {n - 1}, or -{n} to -1"
-        )
-    return tuple(sorted({layer % n for layer in config.layers}))
+    folder = resolve_model(config.model, revision=config.revision).folder
+    return names_of_layers(config.layers, n_hidden=n_hidden_states(folder), model=config.model)
 
 
 def settings(config: Config) -> dict[str, Any]:
@@ -122,6 +142,11 @@ def settings(config: Config) -> dict[str, Any]:
     """
     recorded = config.model_dump(mode="json", exclude={"batch_size"})
     return recorded | {"model": Path(config.model).name if Path(config.model).is_dir() else config.model}
+
+
+def stimulus_files(events: pd.DataFrame) -> list[Path]:  # noqa: ARG001
+    """Give the files that the events name: none, words stand in the events themselves."""
+    return []
 
 
 def fingerprint(config: Config, *, weights: Literal["trained", "untrained"] = "trained") -> dict[str, str]:
@@ -150,12 +175,10 @@ def _versions() -> dict[str, str]:
 
 def check(events: pd.DataFrame, config: Config) -> list[str]:
     """List what would stop `extract`, without running the model; empty when nothing would."""
-    from brainalign.extract._model import n_parameters
-
     problems = event_problems(events)
     try:
-        _device(config)
-        reading = _Reading(config)
+        device_of(config.device)
+        reading = Reading(config)
         n_parameters(reading.files.folder)  # reads the headers of the weights, which a cut file does not survive
         if not problems:
             reading.read(events)
@@ -170,100 +193,45 @@ def plan(events: pd.DataFrame, config: Config) -> dict[str, int]:
     Returns
     -------
     counts : dict
-        `n_events, n_texts, n_tokens, n_windows, n_tokens_read` (overlaps and special tokens counted), `n_layers, width,
-        n_parameters, bytes_weights` (float32, in memory) and `bytes_result`.
+        `n_events, n_texts, n_tokens` (of events), `n_windows, n_tokens_read` (overlaps, special tokens and words that
+        are only context counted: with `last_k_words` every word is read k + 1 times), `n_layers, width` (of the widest
+        layer), `n_parameters, bytes_weights` (float32, in memory) and `bytes_result`.
 
     Raises
     ------
     BrainalignError
         As `extract`, as far as it can be told without the model's weights.
     """
-    from brainalign.extract._model import n_parameters
-
-    reading = _Reading(config)
+    reading = Reading(config)
     tokens, windows = reading.read(events)
     n_weights = n_parameters(reading.files.folder)
-    width = reading.model_config.hidden_size
     n_around = sum(map(len, reading.around))
     return {
         "n_events": len(events),
         "n_texts": len(tokens),
-        "n_tokens": sum(len(text.ids) for text in tokens),
+        "n_tokens": _n_tokens_of_events(tokens),
         "n_windows": len(windows),
         "n_tokens_read": sum(window.stop - window.start + n_around for window in windows),
         "n_layers": len(reading.layers),
-        "width": width,
+        "width": max(layer.width for layer in reading.layers),
         "n_parameters": n_weights,
         "bytes_weights": 4 * n_weights,
-        "bytes_result": 4 * len(reading.layers) * len(events) * width,
+        "bytes_result": 4 * len(events) * sum(layer.width for layer in reading.layers),
     }
 
 
-class _Reading:
-    """A model's configuration and tokenizer, and how they read a table of events; everything that needs no weights.
-
-    Parameters
-    ----------
-    config : Config
-    """
-
-    def __init__(self, config: Config):
-        from brainalign.extract._model import (
-            context_length,
-            load_config,
-            load_tokenizer,
-            reads_both_ways,
-            special_tokens,
-        )
-
-        self.config = config
-        self.files = resolve_model(config.model, revision=config.revision)
-        self.layers = _layers(config, self.files.folder)
-        self.model_config = load_config(self.files.folder)
-        self.tokenizer = load_tokenizer(self.files.folder)
-        self.both_ways = reads_both_ways(self.model_config)
-        self.around = special_tokens(self.tokenizer, both_ways=self.both_ways, prepend_bos=config.prepend_bos)
-        self.window = _window(config, context_length(self.model_config, self.tokenizer))
-        n_around = sum(map(len, self.around))
-        self.size = self.window - n_around
-        needed = config.min_context * (2 if self.both_ways else 1)
-        if self.size <= needed:
-            raise BrainalignError(
-                f"min_context {config.min_context}{' on both sides' if self.both_ways else ''} leaves no token to keep"
-                f" in a window of {self.window} tokens, {n_around} of them special; it must be at most"
-                f" {(self.size - 1) // (2 if self.both_ways else 1)}"
-            )
-
-    def read(self, events: pd.DataFrame) -> tuple[list[Tokens], list[Window]]:
-        """Turn events into tokens and windows."""
-        from brainalign.extract._model import require_vocabulary
-
-        tokens = tokenize(texts_of(events), self.tokenizer, attach_clitics=self.config.attach_clitics)
-        ids = np.concatenate([text.ids for text in tokens])
-        require_vocabulary(ids, tokenizer=self.tokenizer, model_config=self.model_config, folder=self.files.folder)
-        windows = windows_of_texts(
-            [len(text.ids) for text in tokens],
-            size=self.size,
-            before=self.config.min_context,
-            after=self.config.min_context if self.both_ways else 0,
-        )
-        return tokens, windows
-
-
-def _window(config: Config, limit: int | None) -> int:
-    if config.window is None and limit is None:
-        raise BrainalignError(f"the model {config.model!r} states no context length: set window")
-    if config.window is not None and limit is not None and config.window > limit:
-        raise BrainalignError(
-            f"window {config.window}: the model {config.model!r} reads at most {limit} tokens at once"
-        )
-    return config.window or limit
+def _n_tokens_of_events(tokens: list[Tokens]) -> int:
+    return sum(int((text.event != NO_EVENT).sum()) for text in tokens)
 
 
 def extract(
-    events: pd.DataFrame, config: Config, *, weights: Literal["trained", "untrained"] = "trained"
+    events: pd.DataFrame,
+    config: Config,
+    *,
+    weights: Literal["trained", "untrained"] = "trained",
+    scratch: Path | None = None,
 ) -> dict[str, Activations]:
-    """Give the hidden states of a language model for every event.
+    """Give the hidden states of a language model, and what its heads and MLPs give, for every event.
 
     Parameters
     ----------
@@ -272,6 +240,8 @@ def extract(
     config : Config
     weights : {"trained", "untrained"}
         "untrained" is the model with fresh weights from `config.seed`; all its tensors differ from the trained ones.
+    scratch : Path, optional
+        A folder for this very extraction: what an interrupted call did is kept there, and done once.
 
     Returns
     -------
@@ -282,6 +252,8 @@ def extract(
     ------
     MissingData
         The model is not on this machine.
+    UnknownName
+        A module that the model does not have.
     BrainalignError
         An event without text or without a token (it is named), a layer that the model does not have, a context that
         does not fit, a tokenizer of another model, a value that is not finite (its layer and event are named).
@@ -291,12 +263,18 @@ def extract(
     Radford et al. (2019), Language models are unsupervised multitask learners (GPT-2). The tests compare with one plain
     forward pass of HuggingFace per token with exactly the same context.
     """
-    from brainalign.extract._forward import pooled_hidden_states, require_finite
+    from brainalign.extract._forward import pooled_states
 
-    reading = _Reading(config)
+    reading = Reading(config)
     tokens, windows = reading.read(events)
     model = _model(reading, weights=weights, ids=tokens[0].ids)
-    states = pooled_hidden_states(
+    column = stimulus_column(events)
+
+    def name_of(i_event: int) -> str:
+        event = events.iloc[i_event]
+        return f"{column} {event[column]!r} (run {event['run']!r}, event {i_event})"
+
+    states = pooled_states(
         model,
         tokens,
         windows,
@@ -305,47 +283,30 @@ def extract(
         pooling=config.pooling,
         around=reading.around,
         batch_size=config.batch_size,
+        name_of=name_of,
+        scratch=scratch,
     )
-    column = stimulus_column(events)
-
-    def name_of(i_event: int) -> str:
-        event = events.iloc[i_event]
-        return f"{column} {event[column]!r} (run {event['run']!r}, event {i_event})"
-
-    require_finite(states, layers=reading.layers, name_of=name_of)
-    provenance = _provenance(
-        reading, weights=weights, n_tokens=sum(len(text.ids) for text in tokens), n_windows=len(windows)
-    )
+    provenance = _provenance(reading, weights=weights, n_tokens=_n_tokens_of_events(tokens), n_windows=len(windows))
     rows = events[["run", "onset", "duration", column]].reset_index(drop=True)
-    units = [str(i) for i in range(states.shape[-1])]
     return {
-        str(layer): Activations(of_layer, rows, pd.DataFrame({"layer": str(layer), "unit": units}), provenance)
-        for layer, of_layer in zip(reading.layers, states, strict=True)
+        layer.name: Activations(
+            states[layer.name],
+            rows,
+            pd.DataFrame({"layer": layer.name, "unit": layer.units(states[layer.name].shape[1])}),
+            provenance,
+        )
+        for layer in reading.layers
     }
 
 
-def _device(config: Config) -> str:
-    """Give the torch device, "auto" resolved; one that is not here is an error."""
-    if config.device == "cpu":
-        return "cpu"
-    import torch
-
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BrainalignError(f'device {device!r}: torch {torch.__version__} sees no GPU here; set device = "cpu"')
-    return device
-
-
-def _model(reading: _Reading, *, weights: str, ids: np.ndarray):
+def _model(reading: Reading, *, weights: str, ids: np.ndarray):
     """Load the model or build its twin (always in float32), then move it to where and how it computes."""
     import torch
 
-    from brainalign.extract._model import build_untrained, load_trained, require_left_to_right
-
-    device = _device(reading.config)
+    device = device_of(reading.config.device)
     model = load_trained(reading.files.folder, reading.model_config)
+    if hasattr(model, "pooler"):
+        model.pooler = None  # gives nothing per token, and the files of masked models lack its weights
     if weights == "untrained":
         model = build_untrained(model, seed=reading.config.seed)
     model = model.to(device=device, dtype=getattr(torch, reading.config.dtype))
@@ -354,7 +315,7 @@ def _model(reading: _Reading, *, weights: str, ids: np.ndarray):
     return model
 
 
-def _provenance(reading: _Reading, *, weights: str, n_tokens: int, n_windows: int) -> dict[str, Any]:
+def _provenance(reading: Reading, *, weights: str, n_tokens: int, n_windows: int) -> dict[str, Any]:
     config = reading.config
     return {
         "extractor": "text",

@@ -11,10 +11,16 @@ One layer, "-", with one unit per quantity. For a word:
 
 For a sentence (events with `sentence` and no `word`): number of words, mean of the words' lengths and log frequencies,
 number of sentences before it in its run. Columns of the events that are named in `columns` are taken as they are.
+
+A row lies at the onset of its event, or with `timing = "offset"` at its end, onset + duration: when a word is known.
+
+With `frequency_table = "wordfreq:en"` (or another of its languages) `log_frequency` is ln(10^6 f), f the frequency that
+the package wordfreq gives, and 1e-8, once per 100 million words, for words that are rarer or that it does not list.
 """
 
 import csv
 import gzip
+import importlib.metadata
 import math
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +30,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from brainalign.arrays import Activations, sha256_of
-from brainalign.errors import BrainalignError, Misaligned, MissingData
+from brainalign.errors import BrainalignError, Misaligned, MissingData, UnknownName
 from brainalign.extract._tokens import CLITICS, event_problems, is_clitic, stimulus_column
 
 SHIPPED_COUNTS = Path(__file__).parent / "word_counts.tsv.gz"
@@ -32,6 +38,8 @@ LAYER = "-"
 SENTENCE_ENDS = (".", "!", "?", "…")
 CLOSING = "\"'”’»)]}"
 ABBREVIATIONS = {"mr", "mrs", "ms", "dr", "st"}
+WORDFREQ = "wordfreq:"
+RAREST = 1e-8  # once per 100 million words: the rarest that wordfreq's large lists hold
 
 Quantity = Literal["rate", "length", "log_frequency", "position_in_sentence", "position_in_run"]
 
@@ -48,7 +56,11 @@ class Config(BaseModel):
         default=(), description="numeric columns of the events taken as they are, e.g. surprisal"
     )
     frequency_table: str = Field(
-        default="shipped", description="the packaged counts, or a TSV (or .tsv.gz) with columns word and count"
+        default="shipped",
+        description="the packaged counts, a TSV (or .tsv.gz) with columns word and count, or wordfreq:en",
+    )
+    timing: Literal["onset", "offset"] = Field(
+        default="onset", description="where the rows lie: at the onsets of the events, or at onset + duration"
     )
 
 
@@ -116,6 +128,39 @@ def log_frequency(words: list[str], counts: dict[str, int]) -> np.ndarray:
     return np.array([math.log(per_million * (counts.get(word_key(word), 0) + 1)) for word in words])
 
 
+def wordfreq_log_frequency(words: list[str], language: str) -> np.ndarray:
+    """Give ln(10^6 max(f, 1e-8)) for every word, with f from the package wordfreq, shape (n_words,).
+
+    Raises
+    ------
+    MissingData
+        wordfreq is not installed.
+    UnknownName
+        It has no such language.
+
+    References
+    ----------
+    Speer (2022), rspeer/wordfreq: v3.0, doi:10.5281/zenodo.7199437.
+    """
+    try:
+        import wordfreq
+    except ModuleNotFoundError:
+        raise MissingData(_no_wordfreq(language)) from None
+    languages = wordfreq.available_languages()
+    if language not in languages:
+        raise UnknownName("language of wordfreq", language, languages)
+    keys = [word_key(word) for word in words]
+    frequencies = [wordfreq.word_frequency(key, language) if key else 0.0 for key in keys]
+    return np.log(1e6 * np.maximum(frequencies, RAREST))
+
+
+def _no_wordfreq(language: str) -> str:
+    return (
+        f"frequency_table {WORDFREQ}{language} needs the package wordfreq, which is not installed: pip install"
+        " wordfreq, or give a table of word counts"
+    )
+
+
 def layer_names(config: Config) -> tuple[str, ...]:  # noqa: ARG001
     """Give the only layer there is, "-"."""
     return (LAYER,)
@@ -126,8 +171,13 @@ def settings(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json") | {"frequency_table": Path(config.frequency_table).name}
 
 
+def stimulus_files(events: pd.DataFrame) -> list[Path]:  # noqa: ARG001
+    """List the files that events name: none, words are in the table itself."""
+    return []
+
+
 def fingerprint(config: Config, *, weights: str = "trained") -> dict[str, str]:  # noqa: ARG001
-    """Give the sha256 of the table of counts, if it is used.
+    """Give the sha256 of the table of counts, or the version of wordfreq, if it is used.
 
     Raises
     ------
@@ -136,10 +186,19 @@ def fingerprint(config: Config, *, weights: str = "trained") -> dict[str, str]: 
     """
     if "log_frequency" not in config.quantities:
         return {}
+    if config.frequency_table.startswith(WORDFREQ):
+        return {"wordfreq": _wordfreq_version(config)}
     path = _table(config)
     if not path.is_file():
         raise MissingData(f"{path}: no such file; it holds the word counts for log_frequency")
     return {path.name: sha256_of(path)}
+
+
+def _wordfreq_version(config: Config) -> str:
+    try:
+        return importlib.metadata.version("wordfreq")
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingData(_no_wordfreq(config.frequency_table.removeprefix(WORDFREQ))) from None
 
 
 def _table(config: Config) -> Path:
@@ -156,7 +215,19 @@ def check(events: pd.DataFrame, config: Config) -> list[str]:
             _quantity(quantity, events, config)
         except BrainalignError as error:
             problems.append(str(error))
-    return problems + _repeated(config)
+    return problems + _repeated(config) + _untimed(events, config)
+
+
+def _untimed(events: pd.DataFrame, config: Config) -> list[str]:
+    duration = events["duration"].to_numpy(float)
+    wrong = np.flatnonzero(~(np.isfinite(duration) & (duration >= 0)))
+    if config.timing == "onset" or not len(wrong):
+        return []
+    event = events.iloc[wrong[0]]
+    return [
+        f"timing = 'offset' needs durations: {len(wrong)} events have none, the first is event {wrong[0]}"
+        f" ({stimulus_column(events)} {event[stimulus_column(events)]!r}, run {event['run']!r})"
+    ]
 
 
 def _repeated(config: Config) -> list[str]:
@@ -173,7 +244,13 @@ def plan(events: pd.DataFrame, config: Config) -> dict[str, int]:
     return {"n_events": len(events), "n_layers": 1, "width": width, "bytes_result": 4 * len(events) * width}
 
 
-def extract(events: pd.DataFrame, config: Config, *, weights: str = "trained") -> dict[str, Activations]:  # noqa: ARG001
+def extract(
+    events: pd.DataFrame,
+    config: Config,
+    *,
+    weights: str = "trained",  # noqa: ARG001
+    scratch: Path | None = None,  # noqa: ARG001
+) -> dict[str, Activations]:
     """Give the quantities of every event.
 
     Parameters
@@ -182,29 +259,33 @@ def extract(events: pd.DataFrame, config: Config, *, weights: str = "trained") -
         `run`, `onset`, `duration` (s), `word` or `sentence`, and the columns that `config.columns` names. Events of a
         run are in the order of their onsets.
     config : Config
-    weights : str
-        Has no meaning here; words have no weights.
+    weights, scratch
+        Have no meaning here: words have no weights, and there is nothing that could be resumed.
 
     Returns
     -------
     activations : dict of str to Activations
-        {"-": (n_events, n_quantities)}, float32, all finite; `columns.unit` names the quantities.
+        {"-": (n_events, n_quantities)}, float32, all finite; `columns.unit` names the quantities. Rows are in the order
+        of the events; with `timing = "offset"` their `onset` is onset + duration.
 
     Raises
     ------
     MissingData
-        The table of counts is absent or broken.
+        The table of counts is absent or broken, or wordfreq is not installed.
     BrainalignError
-        An event without text, no way to tell where sentences begin, a column that is missing or not all finite numbers.
+        An event without text, no way to tell where sentences begin, a column that is missing or not all finite numbers,
+        with `timing = "offset"` an event without a duration.
     """
-    problems = [*event_problems(events), *_repeated(config)]
+    problems = event_problems(events) or [*_repeated(config), *_untimed(events, config)]
     if problems:
         raise BrainalignError("; ".join(problems))
     names = [*config.quantities, *config.columns]
     values = np.column_stack([_quantity(name, events, config) for name in names]).astype(np.float32)
     column = stimulus_column(events)
     rows = events[["run", "onset", "duration", column]].reset_index(drop=True)
-    provenance = {"extractor": "words", "settings": config.model_dump(mode="json"), "files": fingerprint(config)}
+    if config.timing == "offset":
+        rows["onset"] += rows["duration"]
+    provenance = {"extractor": "words", "settings": settings(config), "files": fingerprint(config)}
     return {LAYER: Activations(values, rows, pd.DataFrame({"layer": LAYER, "unit": names}), provenance)}
 
 
@@ -250,6 +331,9 @@ def _length(events: pd.DataFrame, _: Config) -> np.ndarray:
 
 
 def _log_frequency(events: pd.DataFrame, config: Config) -> np.ndarray:
+    if config.frequency_table.startswith(WORDFREQ):
+        language = config.frequency_table.removeprefix(WORDFREQ)
+        return _mean_over_words(lambda words: wordfreq_log_frequency(words, language), events)
     counts = read_counts(_table(config))
     return _mean_over_words(lambda words: log_frequency(words, counts), events)
 

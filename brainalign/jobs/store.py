@@ -2,9 +2,11 @@
 
 A cell is written into a hidden folder beside its place, every file is flushed to the disk, and the folder is renamed.
 A process that dies at any moment leaves at most a hidden folder, which the next run removes; of two processes that
-compute the same cell the first to finish wins.
+compute the same cell the first to finish wins. A cell that takes hours may keep what it has half done in a folder of
+its own, which the next run goes on with.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -19,6 +21,8 @@ from brainalign.files import flush, sha256_of
 from brainalign.jobs.cells import Cell
 
 RECEIPT = "cell.json"
+HALF = ".half."
+LOCK = "lock"
 
 
 def _is_running(pid: int) -> bool:
@@ -79,6 +83,28 @@ class Store:
                 raise
         flush(self.root)
 
+    @contextmanager
+    def half_done(self, cell: Cell) -> Iterator[Path | None]:
+        """Give a hidden folder that stays when the block does not end well, and is given again the next time.
+
+        None while another process, on this machine or another that locks the same file system, has it.
+        """
+        folder = self.root / f"{HALF}{cell.folder}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield None
+                return
+            done = False
+            try:
+                yield folder
+                done = True
+            finally:
+                if done or [path.name for path in folder.iterdir()] == [LOCK]:
+                    shutil.rmtree(folder, ignore_errors=True)
+
     def problem(self, cell: Cell) -> str | None:
         """Say what is wrong with a finished cell (a file missing, changed), or None."""
         return problem_of(self.path(cell))
@@ -94,6 +120,9 @@ class Store:
             pid = hidden.name.removeprefix(f".{socket.gethostname()}.").split(".")[0]
             if not pid.isdigit() or not _is_running(int(pid)):
                 shutil.rmtree(hidden, ignore_errors=True)
+        for folder in self.root.glob(f"{HALF}*"):
+            if (self.root / folder.name.removeprefix(HALF) / RECEIPT).exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def finished(self) -> list[str]:
         """Folder names of all finished cells."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from brainalign.data import bhattasali2020, brennan2016
 from brainalign.data._manifest import load_manifest
 from brainalign.data._textgrid import read_textgrid
-from brainalign.errors import MissingData, UnknownName
+from brainalign.errors import Misaligned, MissingData, UnknownName
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +252,28 @@ def test_framewise_displacement_is_that_of_power():
     motion[1] = [1, -2, 0, 0.01, 0, -0.02]
     motion[2] = [1, -2, 0.5, 0.01, 0, -0.02]
     np.testing.assert_allclose(brennan2016.framewise_displacement(motion), [3 + 50 * 0.03, 0.5])
+
+
+def test_phones_of_the_words(data_dir):
+    recording = brennan2016.load(brennan2016.Config(subjects=("s18",), phones=True), data_dir)
+    counts = recording.responses.provenance["phones"]
+    assert sum(counts.values()) == len(recording.events) == 2127
+    assert counts["aligned"] > 1880
+    assert counts["unknown"] < 50
+    phones = recording.events.set_index("word")["phones"]
+    assert phones["Alice"].iloc[0] == "AE1 L AH0 S"
+    assert set(phones["the"]) <= {"DH AH0", "DH AH1", "DH IY0", "DH IY1"}
+    assert (recording.events["phones"] == "").sum() == counts["unknown"]
+
+
+def test_sound_power_is_on_the_clock_of_the_volumes_and_the_same_for_all(data_dir):
+    recording = brennan2016.load(brennan2016.Config(subjects=("s22", "s18"), sound_power=True), data_dir)
+    np.testing.assert_array_equal(recording.series["onset"], recording.responses.rows["time"])
+    written = np.loadtxt(data_dir / "brennan2016" / "s18-sndpwr.txt")
+    assert np.corrcoef(recording.series["sound_power"], written)[0, 1] > 0.9999
+    assert brennan2016.load(brennan2016.Config(subjects=("s18",)), data_dir).series is None
+
+
+def test_another_sound_is_refused(data_dir):
+    with pytest.raises(Misaligned, match="s33-sndpwr"):
+        brennan2016._sound_power([data_dir / "brennan2016" / f"{s}-sndpwr.txt" for s in ("s18", "s22", "s33")])

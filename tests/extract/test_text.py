@@ -1,7 +1,9 @@
 """Hidden states of language models."""
 
 import json
+import runpy
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,11 +12,14 @@ import torch
 import transformers
 
 from brainalign.arrays import Activations
-from brainalign.errors import BrainalignError
+from brainalign.errors import BrainalignError, UnknownName
 from brainalign.extract import EXTRACTORS, text
+from brainalign.extract._contexts import texts_in_context
 from brainalign.extract._model import load_config, load_trained
 
 MIN_CONTEXT = 5
+
+check_extractor = runpy.run_path(str(Path(__file__).with_name("check_extractor.py")))["check_extractor"]
 
 
 def config_of(folder, **settings):
@@ -400,3 +405,231 @@ def test_check_finds_cut_weights_and_a_missing_gpu(gpt2_folder, story, tmp_path,
     assert any("not a whole safetensors file" in line for line in text.check(story, config_of(cut)))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert any("sees no GPU" in line for line in text.check(story, config_of(gpt2_folder, device="cuda")))
+
+
+def model_of(folder):
+    return transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def other_model(kind, make, folder):
+    """Save a tiny model of a family that has no fixture."""
+    torch.manual_seed(0)
+    common = {"vocab_size": 400, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
+    gpt = {"n_positions": 48, "n_embd": 16, "n_layer": 3, "n_head": 4}
+    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 48}
+    config = {
+        "gpt_neox": lambda: transformers.GPTNeoXConfig(**common, **sizes, intermediate_size=32),
+        "gptj": lambda: transformers.GPTJConfig(**common, **gpt, rotary_dim=4),
+        "opt": lambda: transformers.OPTConfig(**common, **sizes, ffn_dim=32, word_embed_proj_dim=16),
+        "mixtral": lambda: transformers.MixtralConfig(
+            **common, **sizes, num_key_value_heads=2, intermediate_size=32, num_local_experts=3
+        ),
+        "bloom": lambda: transformers.BloomConfig(**common, hidden_size=16, n_layer=3, n_head=4),
+    }[kind]()
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    return make.save(folder, make.as_if_trained(model), make.byte_level_tokenizer())
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "gpt_neox", "gptj", "opt", "mixtral"])
+def test_attention_and_mlp_are_what_a_block_adds(kind, make, story, tmp_path, request):
+    known = {"gpt2": "gpt2_folder", "llama": "llama_folder"}
+    folder = request.getfixturevalue(known[kind]) if kind in known else other_model(kind, make, tmp_path)
+    config = config_of(folder, layers=(0, 1, "attention.1", "heads.1", "mlp.1"), batch_size=3)
+    assert text.check(story, config) == []
+    values = {name: layer.values for name, layer in text.extract(story, config).items()}
+    np.testing.assert_allclose(values["1"] - values["0"], values["attention.1"] + values["mlp.1"], atol=1e-5)
+    block = model_of(folder).get_submodule({"gpt2": "h", "gptj": "h", "opt": "decoder.layers"}.get(kind, "layers"))[0]
+    project = next(
+        module
+        for name, module in block.named_modules()
+        if name in ("attn.c_proj", "attn.out_proj", "self_attn.o_proj", "attention.dense", "self_attn.out_proj")
+    )
+    with torch.inference_mode():
+        np.testing.assert_allclose(
+            project(torch.tensor(values["heads.1"])).numpy(), values["attention.1"], rtol=0, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("which", ["bert_folder", "roberta_folder"])
+def test_attention_and_mlp_of_masked_models_are_added_before_each_norm(which, story, request):
+    folder = request.getfixturevalue(which)
+    layers = text.extract(story, config_of(folder, layers=(1, 2, "attention.2", "heads.2", "mlp.2")))
+    values = {name: torch.tensor(layer.values) for name, layer in layers.items()}
+    block = model_of(folder).encoder.layer[1]
+    with torch.inference_mode():
+        torch.testing.assert_close(block.attention.output.dense(values["heads.2"]), values["attention.2"])
+        between = block.attention.output.LayerNorm(values["1"] + values["attention.2"])
+        torch.testing.assert_close(block.output.LayerNorm(between + values["mlp.2"]), values["2"])
+
+
+def test_heads_equal_attention_written_out(gpt2_folder, story):
+    events = story[story["run"] == "2"]
+    ids, owner = tokens_by_plain_calls(gpt2_folder, events["word"])
+    model = model_of(gpt2_folder)
+    hidden = torch.tensor(plain_forward(model, ids)[0])
+    block, n = model.h[0], len(ids)
+    with torch.inference_mode():
+        q, k, v = block.attn.c_attn(block.ln_1(hidden)).split(16, dim=1)
+        later = torch.triu(torch.ones(n, n, dtype=torch.bool), diagonal=1)
+        heads = [
+            torch.softmax((q[:, s] @ k[:, s].T / 8**0.5).masked_fill(later, -torch.inf), dim=1) @ v[:, s]
+            for s in (slice(0, 8), slice(8, 16))
+        ]
+    got = text.extract(events, config_of(gpt2_folder, layers=("heads.1",)))["heads.1"].to_frame()
+    last = np.flatnonzero(np.diff(owner, append=-1))
+    for i_head, head in enumerate(heads):
+        for i_unit in (0, 3, 7):
+            unit = got["heads.1", f"h{i_head}.u{i_unit}"].to_numpy()
+            np.testing.assert_allclose(unit, head.numpy()[last, i_unit], atol=1e-5)
+    assert got.columns.get_level_values("unit")[-1] == "h1.u7"
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_a_module_by_its_path_is_aligned_with_the_words(gpt2_folder, story, pooling):
+    config = config_of(gpt2_folder, layers=("h.1.mlp.act", 1), pooling=pooling)
+    assert text.layer_names(config) == ("1", "h.1.mlp.act")
+    assert text.plan(story, config)["bytes_result"] == 4 * len(story) * (16 + 64)
+    assert text.plan(story, config)["width"] == 64
+    got = text.extract(story, config)["h.1.mlp.act"]
+    assert got.shape == (len(story), 64)
+    assert got.columns["unit"].tolist() == [str(i) for i in range(64)]
+    model, expected = model_of(gpt2_folder), []
+    seen = []
+    model.h[1].mlp.act.register_forward_hook(lambda module, taken, given: seen.append(given[0, -1].numpy()))
+    for _, of_run in story.groupby("run", sort=False):
+        ids, owner = tokens_by_plain_calls(gpt2_folder, of_run["word"])
+        for t in range(len(ids)):
+            start = 0 if t < 32 else (t - MIN_CONTEXT) // (32 - MIN_CONTEXT) * (32 - MIN_CONTEXT)
+            plain_forward(model, ids[start : t + 1])
+        expected.append(pooled(np.stack(seen)[None], owner, pooling)[0])
+        seen.clear()
+    np.testing.assert_allclose(got.values, np.concatenate(expected), atol=1e-5)
+
+
+def test_fault_28_a_module_that_is_not_there_lists_near_names(gpt2_folder, bert_folder, story):
+    with pytest.raises(UnknownName, match=r"'h\.1\.mpl\.act' \(did you mean 'h\.1\.mlp\.act'\?\)"):
+        text.extract(story, config_of(gpt2_folder, layers=("h.1.mpl.act",)))
+    assert "did you mean 'h.0.attn'" in text.check(story, config_of(gpt2_folder, layers=("h.0.atn",)))[0]
+    for name in ("attention.0", "heads.3", "mlp.12"):
+        with pytest.raises(BrainalignError, match=rf"layers \['{name}'\]: .* has blocks 1 to 2"):
+            text.layer_names(config_of(gpt2_folder, layers=(1, name)))
+    (problem,) = text.check(story, config_of(bert_folder, layers=("pooler.dense",)))
+    assert "['pooler.dense']: these modules do not give one vector per token (but 2 for 2 texts of 2 tokens)" in problem
+
+
+def test_a_family_that_is_not_in_the_table_is_read_by_paths(make, story, tmp_path):
+    folder = other_model("bloom", make, tmp_path)
+    (problem,) = text.check(story, config_of(folder, window=32, layers=("heads.1",)))
+    assert "'heads.1': it is not known where models of type 'bloom'" in problem
+    assert "h.0.self_attention.dense" in problem
+    layers = text.extract(story, config_of(folder, window=32, layers=(2, "h.1.mlp.dense_4h_to_h")))
+    assert layers["h.1.mlp.dense_4h_to_h"].shape == layers["2"].shape
+
+
+@pytest.mark.parametrize("which", ["gpt2_folder", "bert_folder"])
+@pytest.mark.parametrize("settings", [{}, {"pooling": "mean", "context": "last_k_words", "k_words": 3}])
+def test_keeps_the_contract_of_extractors(which, settings, story, tmp_path, request):
+    layers = (0, -1, "attention.1", "heads.2", "mlp.1")
+    weights = ("trained", "untrained")
+    events = story.iloc[-60:]
+    config = config_of(request.getfixturevalue(which), layers=layers, weights=weights, **settings)
+    check_extractor(text, config, events, scratch=tmp_path)
+
+
+def brute_sums(folder, events, *, size, before=MIN_CONTEXT):
+    """Add up tokens one after the other, window by window, in float32."""
+    model = model_of(folder)
+    sums = np.zeros((3, len(events), 16), dtype=np.float32)
+    position = 0
+    for _, of_run in events.groupby("run", sort=False):
+        ids, owner = tokens_by_plain_calls(folder, of_run["word"])
+        for start in range(0, max(len(ids) - before, 1), size - before):
+            states = plain_forward(model, ids[start : start + size])
+            for t in range(start + before if start else 0, min(start + size, len(ids))):
+                sums[:, position + owner[t]] += states[:, t - start]
+        position += len(of_run)
+    return sums
+
+
+def test_words_in_two_windows_are_summed_token_by_token(gpt2_folder, word_events):
+    words = ["remarkableconversation" * 2, "a", "pictures" * 3, "xyzzy" * 4, "sister"] * 3
+    events = word_events(words, ["zzzzzzzzzzzzzzzz"])
+    config = config_of(gpt2_folder, window=7, min_context=2, pooling="sum", batch_size=1)
+    got = values_of(events, config)
+    np.testing.assert_array_equal(got, brute_sums(gpt2_folder, events, size=7, before=2))
+
+
+def test_an_interrupted_extraction_goes_on_after_the_batch_size_has_changed(gpt2_folder, story, tmp_path, monkeypatch):
+    from brainalign.extract import _parts
+
+    config = config_of(gpt2_folder, pooling="mean")
+    whole = values_of(story, config.model_copy(update={"batch_size": 2}))
+    note = _parts._note
+
+    def stop(*arguments):
+        note(*arguments)
+        if arguments[1] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_parts, "_note", stop)
+    with pytest.raises(KeyboardInterrupt):
+        text.extract(story, config.model_copy(update={"batch_size": 1}), scratch=tmp_path)
+    assert (tmp_path / _parts.DONE).read_text() == "0\n1\n2\n"
+    monkeypatch.setattr(_parts, "_note", note)
+    got = values_of(story, config.model_copy(update={"batch_size": 2}), scratch=tmp_path)
+    np.testing.assert_array_equal(got, whole)
+
+
+@pytest.mark.parametrize("context", ["sentence", "shuffled_in_sentence", "shuffled_in_run"])
+def test_contexts_equal_the_texts_that_they_stand_for(gpt2_folder, story, context):
+    events = story.assign(sentence_id=np.arange(len(story)) // 6)
+    config = config_of(gpt2_folder, context=context, seed=3)
+    got = text.extract(events, config)
+    expected = np.zeros((3, len(events), 16), dtype=np.float32)
+    for i, each in enumerate(texts_in_context(events, context=context, seed=3)):
+        as_run = pd.DataFrame({"run": str(i), "onset": range(len(each.units)), "duration": 0.1, "word": each.units})
+        expected[:, each.events] = values_of(as_run, config_of(gpt2_folder))
+    np.testing.assert_allclose(np.stack([layer.values for layer in got.values()]), expected, atol=1e-5)
+    assert not np.allclose(expected, values_of(events, config_of(gpt2_folder)), atol=1e-2)
+    pd.testing.assert_frame_equal(got["1"].rows, events[["run", "onset", "duration", "word"]])
+    assert got["1"].provenance["settings"]["context"] == context
+    if context != "sentence":
+        other = values_of(events, config_of(gpt2_folder, context=context, seed=4))
+        assert not np.allclose(other, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("which", ["gpt2_folder", "bert_folder"])
+def test_last_k_words_equal_one_forward_pass_per_word(which, story, request):
+    folder = request.getfixturevalue(which)
+    around = ([], []) if which == "gpt2_folder" else ([2], [3])
+    model = model_of(folder)
+    config = config_of(folder, context="last_k_words", k_words=2, pooling="mean")
+    counts = text.plan(story, config)
+    expected, n_read = [], 0
+    for _, of_run in story.groupby("run", sort=False):
+        words = of_run["word"].tolist()
+        for i in range(len(words)):
+            ids, owner = tokens_by_plain_calls(folder, words[max(i - 2, 0) : i + 1])
+            states = plain_forward(model, [*around[0], *ids, *around[1]])[:, len(around[0]) :][:, : len(ids)]
+            expected.append(states[:, owner == owner[-1]].mean(1))
+            n_read += len(ids) + len(around[0]) + len(around[1])
+    np.testing.assert_allclose(values_of(story, config), np.stack(expected, axis=1), atol=1e-5)
+    assert counts["n_texts"] == counts["n_windows"] == len(story)
+    assert counts["n_tokens_read"] == n_read
+    assert counts["n_tokens"] == text.plan(story, config_of(folder))["n_tokens"]
+
+
+def test_k_words_must_fit_and_be_given_where_they_mean_something(gpt2_folder, story):
+    config = config_of(gpt2_folder, context="last_k_words", k_words=40)
+    (problem,) = text.check(story, config)
+    assert problem.startswith("k_words 40: ")
+    assert "tokens, the model reads 32 at once" in problem
+    for settings in ({"k_words": 3}, {"context": "last_k_words"}, {"context": "sentence", "k_words": 0}):
+        with pytest.raises(ValueError, match='must be given with context = "last_k_words", and only there'):
+            text.Config(**settings)
+    with pytest.raises(ValueError, match="written without quotes"):
+        text.Config(layers=(0, "1"))
+
+
+def test_events_name_no_files(story):
+    assert text.stimulus_files(story) == []

@@ -1,15 +1,22 @@
 """Word rate, length, frequency and position."""
 
 import gzip
+import importlib.metadata
 import math
+import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from brainalign.errors import BrainalignError, Misaligned, MissingData
+from brainalign.errors import BrainalignError, Misaligned, MissingData, UnknownName
 from brainalign.extract import words
 from brainalign.extract._tokens import CLITICS
+
+check_extractor = runpy.run_path(str(Path(__file__).with_name("check_extractor.py")))["check_extractor"]
 
 WORDS = ("Alice", "was", '"well,"', "don", "’t", "said.", "Null", "—", "Mr.", "Rabbit!”", "so")
 
@@ -188,3 +195,73 @@ def test_the_packaged_counts_know_common_words(word_events):
     the, rabbit, clitic, unknown = of(events, "log_frequency").values[:, 0]
     assert the > clitic > rabbit > unknown
     assert math.log(2e4) < the < math.log(1e5)  # per million
+
+
+def test_the_contract_of_extractors(word_events, table):
+    check_extractor(words, words.Config(frequency_table=table), word_events(WORDS, ["was", "so"]))
+
+
+def test_timing_at_the_ends_of_the_words(word_events):
+    events = word_events(WORDS, ["was", "so"])
+    at_onset, at_offset = (of(events, "rate", "length", timing=timing) for timing in ("onset", "offset"))
+    assert at_onset.rows["onset"].tolist() == events["onset"].tolist()
+    assert at_offset.rows["onset"].tolist() == (events["onset"] + events["duration"]).tolist()
+    np.testing.assert_array_equal(at_offset.values, at_onset.values)
+    pd.testing.assert_frame_equal(at_offset.rows.drop(columns="onset"), at_onset.rows.drop(columns="onset"))
+    assert at_offset.provenance["settings"]["timing"] == "offset"
+
+
+@pytest.mark.parametrize("duration", [np.nan, -0.1])
+def test_timing_at_the_ends_needs_durations(word_events, duration):
+    events = word_events(["so", "she"]).assign(duration=[0.4, duration])
+    config = words.Config(quantities=("rate",), timing="offset")
+    with pytest.raises(BrainalignError, match=r"1 events have none, the first is event 1 \(word 'she', run '1'\)"):
+        words.extract(events, config)
+    assert len(words.check(events, config)) == 1
+    assert words.check(events, words.Config(quantities=("rate",))) == []
+
+
+@pytest.fixture
+def wordfreq(monkeypatch):
+    """Put a package in the place of wordfreq, with four words of English."""
+    listed = {"the": 0.05, "rabbit": 2e-5, "café": 1e-6, "hapax": 1e-9}
+    package = SimpleNamespace(
+        available_languages=lambda: {"en": "", "fr": ""},
+        word_frequency=lambda word, language: listed.get(word, 0.0) if language == "en" else 0.0,
+    )
+    monkeypatch.setitem(sys.modules, "wordfreq", package)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: {"wordfreq": "3.1.1"}[name])
+
+
+@pytest.mark.usefixtures("wordfreq")
+def test_frequencies_of_the_package_wordfreq(word_events):
+    events = word_events(["The", "“rabbit!”", "café", "hapax", "zyzzyva", "—"])
+    got = of(events, "log_frequency", frequency_table="wordfreq:en")
+    expected = np.log([0.05e6, 20, 1, 0.01, 0.01, 0.01])
+    np.testing.assert_allclose(got.values[:, 0], expected, rtol=1e-6)
+    assert got.provenance["files"] == {"wordfreq": "3.1.1"}
+    assert got.provenance["settings"]["frequency_table"] == "wordfreq:en"
+    sentence = word_events(["the rabbit"]).rename(columns={"word": "sentence"})
+    mean = of(sentence, "log_frequency", frequency_table="wordfreq:en").values[0, 0]
+    assert mean == pytest.approx(expected[:2].mean(), rel=1e-6)
+    config = words.Config(frequency_table="wordfreq:eng")
+    with pytest.raises(UnknownName, match=r"language of wordfreq 'eng' \(did you mean 'en'"):
+        words.extract(events, config)
+    assert len(words.check(events, config)) == 1
+
+
+def test_without_the_package_wordfreq_the_error_says_what_to_do(word_events, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wordfreq", None)
+
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    config = words.Config(frequency_table="wordfreq:en")
+    message = "wordfreq:en needs the package wordfreq, which is not installed: pip install wordfreq, or give a table"
+    with pytest.raises(MissingData, match=message):
+        words.extract(word_events(["so"]), config)
+    with pytest.raises(MissingData, match=message):
+        words.fingerprint(config)
+    assert len(words.check(word_events(["so"]), config)) == 1
+    assert words.fingerprint(config.model_copy(update={"quantities": ("rate",)})) == {}

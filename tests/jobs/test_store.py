@@ -117,3 +117,46 @@ def test_a_read_only_folder_is_an_os_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError), Store(tmp_path / "file").writing(CELL):  # noqa: PT011
         pass
+
+
+def half_do(store, *, then=None):
+    with store.half_done(CELL) as folder:
+        (folder / "done.txt").write_text("0\n")
+        if then is not None:
+            raise then
+
+
+def test_what_is_half_done_stays_until_the_cell_is_done(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        half_do(store, then=KeyboardInterrupt())
+    store.remove_leftovers()
+    with store.half_done(CELL) as folder:
+        assert (folder / "done.txt").read_text() == "0\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_half_done_folder_that_holds_nothing_goes(tmp_path):
+    def stop():
+        with Store(tmp_path).half_done(CELL):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_do_not_share_what_is_half_done(tmp_path):
+    store = Store(tmp_path)
+    with store.half_done(CELL) as mine, store.half_done(CELL) as other:
+        assert mine is not None
+        assert other is None
+
+
+def test_what_is_half_done_goes_when_the_cell_was_finished_elsewhere(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        half_do(store, then=KeyboardInterrupt())
+    write(store)
+    store.remove_leftovers()
+    assert [path.name for path in tmp_path.iterdir()] == [CELL.folder]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainalign.encode.engine import compute, scan
-from brainalign.encode.engine.factors import kernel, standardisation
+from brainalign.encode.engine.factors import standardisation
 from brainalign.encode.ridge import RidgeCV
 from brainalign.encode.splits import blocks, by_group, group_blocks
 
