@@ -274,6 +274,12 @@ def _sha256(*parts: Any) -> str:
     return digest.hexdigest()
 
 
+def has_own_clock(space: FeatureSpace, events: pd.DataFrame) -> bool:
+    """Tell whether the rows of a feature space are not those of the events."""
+    own_clock = getattr(EXTRACTORS[space.extractor], "own_clock", None)
+    return own_clock is not None and own_clock(events, space.config)
+
+
 def table_of(recording: Recording, space: FeatureSpace) -> pd.DataFrame:
     """Give what a feature space is made from: the events, or the series that the data set brings along.
 
@@ -486,6 +492,12 @@ def _problems_of_encoding(experiment: Experiment, prepared: Prepared, rows: pd.D
         problems.append(f"align.delays: a delay of {longest_delay} samples is longer than a run of {shortest} samples")
     if experiment.align.to == "events" and experiment.align.delays != (0,):
         problems.append("align.delays: samples that are responses to single events have no delays; leave the key out")
+    if experiment.align.to == "events":
+        problems += [
+            f"features.{name}: its rows have a clock of their own, but every sample is the response to one event"
+            for name, space in experiment.features.items()
+            if has_own_clock(space, prepared.recording.events)
+        ]
     if (experiment.align.to == "events") != ("event" in rows):
         kind = "one event per sample" if "event" in rows else "a series in time"
         problems.append(f"align.to: {experiment.align.to!r} does not fit {experiment.data.set}, which is {kind}")

@@ -334,3 +334,51 @@ def test_a_gap_shorter_than_the_delays_is_warned_of(caplog):
     pipeline.prepare(experiment(encode={"outer": blocks, "inner": {**blocks, "gap": 3}}), None)
     assert "encode.outer.gap is 2 samples, the longest delay 3" in caplog.text
     assert "encode.inner.gap" not in caplog.text
+
+
+def test_rows_with_a_clock_of_their_own_do_not_fit_responses_to_single_events():
+    features = {"late": {"extractor": "words", "quantities": ["rate"], "timing": "offset"}}
+    problems = pipeline.find_problems(experiment(features=features, align={"to": "events", "delays": [0]}), None)
+    assert any(line.startswith("features.late: its rows have a clock of their own") for line in problems)
+    assert pipeline.find_problems(experiment(features=features), None) == []
+
+
+def test_series_that_the_data_set_does_not_bring_are_a_problem():
+    problems = pipeline.find_problems(experiment(features={"sound": {"extractor": "series"}}), None)
+    assert problems == [
+        "features.sound: the data set brings no series along, or its settings leave them out",
+    ]
+
+
+def test_an_extraction_goes_on_with_what_it_had_half_done(tmp_path, monkeypatch):
+    from brainalign.extract import words as module
+
+    prepared = pipeline.prepare(experiment(), None)
+    compute = pipeline.Computer(prepared, Store(tmp_path))
+    found, whole = [], module.extract
+
+    def extract(events, config, *, weights, scratch):
+        found.append(sorted(path.name for path in scratch.glob("*.npy")))
+        np.save(scratch / "rows.npy", np.zeros(3))
+        if len(found) == 1:
+            raise KeyboardInterrupt
+        return whole(events, config, weights=weights)
+
+    monkeypatch.setattr(module, "extract", extract)
+    (tmp_path / "cell").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        compute.extract("words", "", tmp_path / "cell")
+    compute.extract("words", "", tmp_path / "cell")
+    assert found == [[], ["rows.npy"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["cell"]
+
+
+def test_the_bytes_of_files_that_events_name_enter_the_key_and_their_folder_does_not(tmp_path):
+    keys = []
+    for folder, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        path = tmp_path / folder / "x.wav"
+        path.parent.mkdir()
+        path.write_bytes(content)
+        events = pd.DataFrame({"run": "1", "onset": [0.0], "duration": 1.0, "audio": str(path)})
+        keys.append(pipeline._describe_events(events, [path]))
+    assert keys[0] == keys[1] != keys[2]

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -27,7 +28,17 @@ from brainalign.encode.engine.factors import ROWS, factorise, standardisation
 from brainalign.encode.engine.problem import pose
 from brainalign.encode.engine.search import Search
 from brainalign.encode.engine.sources import Samples, read_standard
-from brainalign.encode.ridge import ALPHAS, inner_folds, mean_r2, positive, shrink, tell_choice
+from brainalign.encode.ridge import (
+    ALPHAS,
+    features_of,
+    inner_folds,
+    mean_r2,
+    positive,
+    require_responses,
+    require_something,
+    shrink,
+    tell_choice,
+)
 from brainalign.encode.spaces import columns_of, named_spaces
 from brainalign.errors import BrainalignError, Misaligned
 
@@ -46,7 +57,8 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
         Of the Dirichlet distributions that random candidates come from, in turn: 1 is uniform over the simplex, .1
         prefers its corners.
     columns : dict of str to slice, optional
-        Where each feature space lies in an `X` that is a matrix, as `score.cross_validate` gives it.
+        Where each feature space lies in an `X` that is a matrix, as `score.cross_validate` gives it; without it the
+        matrix is one feature space.
     inner : None, Blocks, Groups, or list of (train, test)
         As for `RidgeCV`.
     scale : bool
@@ -129,10 +141,13 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
             NaN or infinity, a penalty or concentration that is not positive, folds that cannot be made, `warm_start`
             on other data, folds or settings.
         """
-        spaces, targets = named_spaces(X, self.columns), Samples(Y, name="Y", column="target")
+        require_responses(self, Y)
+        spaces, targets = self._named(X), Samples(Y, name="Y", column="target")
         n_samples = len(next(iter(spaces.values())))
         if n_samples != targets.shape[0]:
             raise Misaligned(f"the feature spaces have {n_samples} samples but Y has {targets.shape[0]}")
+        require_something(targets)
+        self.n_features_in_ = sum(values.shape[1] for values in spaces.values())
         device = choose_device(self.device)
         features = torch.as_tensor(np.concatenate(list(spaces.values()), axis=1), device=device)
         precision = choose_precision(self.precision, dtypes=(features.dtype, targets.dtype), device=device)
@@ -190,6 +205,15 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+    def _named(self, X):
+        """Give feature spaces by name; a matrix without `columns` is one of them, "X"."""
+        if isinstance(X, Mapping) and not issparse(X):
+            return named_spaces(X)
+        features = features_of(X)
+        if 0 in features.shape:
+            require_something(features)
+        return named_spaces(features.whole().cpu().numpy(), self.columns or {"X": slice(None)})
 
     def _start(self, X, targets, spaces, folds):
         """Draw the candidates; forget what was tried before, unless a warm start goes on with it."""
@@ -274,9 +298,14 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
 
     def _added(self, X):
         check_is_fitted(self)
-        spaces = named_spaces(X, self.columns)
+        spaces = self._named(X)
         if set(spaces) != set(self.spaces_):
             raise Misaligned(f"X must have the feature spaces {self.spaces_} as in fit, got {list(spaces)}")
+        if list(spaces) == ["X"] and spaces["X"].shape[1] != self.n_features_in_:
+            raise Misaligned(
+                f"X has {spaces['X'].shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                "features as input, as in fit"
+            )
         added = {}
         for name, columns in self._columns.items():
             if spaces[name].shape[1] != columns.stop - columns.start:

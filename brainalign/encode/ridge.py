@@ -86,7 +86,7 @@ class _LinearModel(RegressorMixin, BaseEstimator):
             NaN or infinity in `X`.
         """
         check_is_fitted(self)
-        features = _features(X)
+        features = features_of(X)
         if features.shape[1] != self.n_features_in_:
             raise Misaligned(
                 f"X has {features.shape[1]} features, but {type(self).__name__} is expecting "
@@ -145,20 +145,13 @@ class _LinearModel(RegressorMixin, BaseEstimator):
 
     def _start(self, X, Y):
         """Read the data and decide where and in which precision to compute."""
-        if Y is None:
-            raise BrainalignError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        features, targets = _features(X), Samples(Y, name="Y", column="target")
+        require_responses(self, Y)
+        features, targets = features_of(X), Samples(Y, name="Y", column="target")
         if features.shape[0] != targets.shape[0]:
             raise Misaligned(f"X has {features.shape[0]} samples but Y has {targets.shape[0]}")
         self._runs = [values.run for values in (targets, features) if values.run is not None]
         for values in (features, targets):
-            if 0 in values.shape:
-                raise Misaligned(
-                    f"nothing to fit: {values.name} has {values.shape[1]} {values.column}(s) (shape={values.shape}) "
-                    "while a minimum of 1 is required, and a minimum of 2 samples"
-                )
-        if features.shape[0] < 2:
-            raise Misaligned("1 sample: a fit with intercept needs two or more")
+            require_something(values)
         device = choose_device(self.device)
         precision = choose_precision(self.precision, dtypes=(features.dtype, targets.dtype), device=device)
         self.n_features_in_, self._one_target = features.shape[1], targets.one_column
@@ -450,7 +443,25 @@ def shrink(components, sigma, alphas, i_alpha):
         block *= shrinkage[chosen]
 
 
-def _features(X):
+def require_responses(model, Y):
+    """Refuse a fit without responses."""
+    if Y is None:
+        raise BrainalignError(f"{type(model).__name__} requires y to be passed, but the target y is None")
+
+
+def require_something(values):
+    """Refuse a fit to no columns, or to fewer than two samples."""
+    if 0 in values.shape:
+        raise Misaligned(
+            f"nothing to fit: {values.name} has {values.shape[1]} {values.column}(s) (shape={values.shape}) "
+            "while a minimum of 1 is required, and a minimum of 2 samples"
+        )
+    if values.shape[0] < 2:
+        raise Misaligned("1 sample: a fit with intercept needs two or more")
+
+
+def features_of(X):
+    """Give features wherever they lie as samples by features; one dimension is refused."""
     features = Samples(X, name="X", column="feature")
     if features.one_column:
         raise Misaligned(

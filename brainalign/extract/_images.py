@@ -127,6 +127,11 @@ def stimulus_files(events: pd.DataFrame) -> list[Path]:
     return list(files)
 
 
+def own_clock(events: pd.DataFrame, config) -> bool:  # noqa: ARG001
+    """Tell whether rows are not those of the events: those of videos are not, they are frames."""
+    return "video" in events
+
+
 def shown_by(events: pd.DataFrame) -> Shown:
     """Turn events into rows and stimuli.
 

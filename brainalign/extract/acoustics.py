@@ -41,12 +41,23 @@ from brainalign.extract._audio import (
     inspect_sound,
     name_of,
     opened,
+    own_clock,
     read_samples,
     stimulus_files,
 )
 from brainalign.extract._parts import Part, fill
 
-__all__ = ["Config", "check", "extract", "fingerprint", "layer_names", "plan", "settings", "stimulus_files"]
+__all__ = [
+    "Config",
+    "check",
+    "extract",
+    "fingerprint",
+    "layer_names",
+    "own_clock",
+    "plan",
+    "settings",
+    "stimulus_files",
+]
 
 SECONDS_PER_PIECE = 20  # of sound at once
 MARGIN = 0.5  # s around a piece; the slowest filter, a gammatone of 20 Hz, has decayed by exp(-40) in it

@@ -27,10 +27,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from brainalign.arrays import Activations
 from brainalign.errors import BrainalignError
-from brainalign.extract._images import BACKGROUND, Reader, image_problems, look_at, shown_by, stimulus_files
+from brainalign.extract._images import BACKGROUND, Reader, image_problems, look_at, own_clock, shown_by, stimulus_files
 from brainalign.extract._parts import fill
 
-__all__ = ["Config", "check", "extract", "fingerprint", "layer_names", "plan", "settings", "stimulus_files"]
+__all__ = [
+    "Config",
+    "check",
+    "extract",
+    "fingerprint",
+    "layer_names",
+    "own_clock",
+    "plan",
+    "settings",
+    "stimulus_files",
+]
 
 LUMA = np.array([0.299, 0.587, 0.114])
 CHANNELS = ("red", "green", "blue")

@@ -49,6 +49,7 @@ from brainalign.extract._audio import (
     inspect_sound,
     name_of,
     opened,
+    own_clock,
     read_samples,
     stimulus_files,
 )
@@ -56,7 +57,17 @@ from brainalign.extract._frames import Window, bins_of, windows_of
 from brainalign.extract._hub import COMMIT, weight_files
 from brainalign.extract._parts import Part, fill
 
-__all__ = ["Config", "check", "extract", "fingerprint", "layer_names", "plan", "settings", "stimulus_files"]
+__all__ = [
+    "Config",
+    "check",
+    "extract",
+    "fingerprint",
+    "layer_names",
+    "own_clock",
+    "plan",
+    "settings",
+    "stimulus_files",
+]
 
 ROWS_PER_PART = 128  # not the batch size, which may differ when an interrupted extraction goes on
 SECONDS_PER_PIECE = 10  # of sound through the convolutions alone

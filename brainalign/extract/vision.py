@@ -34,9 +34,28 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from brainalign.arrays import Activations, sha256_of
 from brainalign.errors import BrainalignError
 from brainalign.extract._hub import COMMIT
-from brainalign.extract._images import BACKGROUND, Reader, Shown, image_problems, look_at, shown_by, stimulus_files
+from brainalign.extract._images import (
+    BACKGROUND,
+    Reader,
+    Shown,
+    image_problems,
+    look_at,
+    own_clock,
+    shown_by,
+    stimulus_files,
+)
 
-__all__ = ["Config", "check", "extract", "fingerprint", "layer_names", "plan", "settings", "stimulus_files"]
+__all__ = [
+    "Config",
+    "check",
+    "extract",
+    "fingerprint",
+    "layer_names",
+    "own_clock",
+    "plan",
+    "settings",
+    "stimulus_files",
+]
 
 IMAGES_PER_BATCH = {"cpu": 16, "cuda": 128}
 

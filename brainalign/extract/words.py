@@ -176,6 +176,11 @@ def stimulus_files(events: pd.DataFrame) -> list[Path]:  # noqa: ARG001
     return []
 
 
+def own_clock(events: pd.DataFrame, config: Config) -> bool:  # noqa: ARG001
+    """Tell whether rows are not those of the events: at the offset of words they are not."""
+    return config.timing == "offset"
+
+
 def fingerprint(config: Config, *, weights: str = "trained") -> dict[str, str]:  # noqa: ARG001
     """Give the sha256 of the table of counts, or the version of wordfreq, if it is used.
 

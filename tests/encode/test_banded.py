@@ -220,6 +220,16 @@ def test_one_target_and_a_matrix_with_columns():
     np.testing.assert_array_equal(by_name.predict(spaces), by_column.predict(X))
 
 
+def test_a_matrix_is_one_feature_space():
+    spaces, Y = planted()
+    banded, plain = BandedRidgeCV(ALPHAS, n_iter=5).fit(spaces["a"], Y), RidgeCV(ALPHAS).fit(spaces["a"], Y)
+    assert banded.spaces_ == ["X"]
+    np.testing.assert_array_equal(banded.alpha_, plain.alpha_)
+    np.testing.assert_allclose(banded.predict(spaces["a"]), plain.predict(spaces["a"]), rtol=1e-6, atol=1e-9)
+    with pytest.raises(Misaligned, match="X has 3 features"):
+        banded.predict(spaces["a"][:, :3])
+
+
 def test_what_does_not_fit_together_is_refused():
     spaces, Y = planted()
     model = BandedRidgeCV(ALPHAS, n_iter=3).fit(spaces, Y)
@@ -229,8 +239,6 @@ def test_what_does_not_fit_together_is_refused():
         model.predict({"a": spaces["a"], "b": spaces["b"][:, 1:]})
     with pytest.raises(Misaligned, match="399"):
         BandedRidgeCV(ALPHAS).fit(spaces, Y[1:])
-    with pytest.raises(BrainalignError, match="columns"):
-        BandedRidgeCV(ALPHAS).fit(spaces["a"], Y)
     with pytest.raises(BrainalignError, match="n_iter"):
         BandedRidgeCV(ALPHAS, n_iter=0).fit(spaces, Y)
     broken = {"a": spaces["a"].copy(), "b": spaces["b"]}

@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+from brainalign.encode.banded import BandedRidgeCV
 from brainalign.encode.engine import compute
 from brainalign.encode.engine.compute import PrecisionWarning, bfloat16_is_faster
 from brainalign.encode.engine.sources import WIDTH
@@ -309,7 +310,7 @@ def test_what_does_not_fit_together_is_refused():
             RidgeCV(alphas).fit(X, Y)
 
 
-@pytest.mark.parametrize("estimator", [Penalised(), RidgeCV()], ids=["Ridge", "RidgeCV"])
+@pytest.mark.parametrize("estimator", [Penalised(), RidgeCV(), BandedRidgeCV(n_iter=3)], ids=lambda e: type(e).__name__)
 def test_check_estimator(estimator):
     results = check_estimator(estimator, on_fail=None, on_skip=None)
     others = {result["check_name"]: result["status"] for result in results if result["status"] != "passed"}

@@ -39,10 +39,10 @@ class Memory(NamedTuple):
     weights: float  # the result
 
 
-HELD = Memory(stored=0.9, factors=0.4, eigen=1.0, making=0.3, block=0.9, weights=1.0)
+HELD = Memory(stored=0.9, factors=0.4, eigen=0.5, making=0.3, block=0.9, weights=1.0)
 """Share of each that counts at the peak, by least squares on 18 fits of 150 to 1,000 MB (they are not all held at a
 time, and what is freed is only partly given back)."""
-HELD_MIXED = HELD._replace(block=1.3)
+HELD_MIXED = HELD._replace(eigen=1.0, block=1.2)
 
 
 @dataclass(frozen=True)
