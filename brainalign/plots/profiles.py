@@ -16,6 +16,7 @@ def layer_profile(table, *, ylabel="score (r)", max_targets=12):
     table : DataFrame
         Columns `feature_space weights layer target score`, optionally `score_sem` and `noise_ceiling`; one row per
         point. A feature space of one layer has the layer "" and is drawn as a horizontal line, "nested" rows as a star.
+        Where no feature space has layers, bars take the place of lines. Layers with names stand in the table's order.
     ylabel : str
     max_targets : int
         Panels at most, in the order of the table; the title says how many there are.
@@ -28,8 +29,15 @@ def layer_profile(table, *, ylabel="score (r)", max_targets=12):
     if not targets or not np.isfinite(table["score"]).any():
         return note("no finite scores to draw")
     figure, axes = panels(min(len(targets), max_targets), sharey=True)
+    places = places_of(table["layer"])
     for ax, target in zip(axes, targets, strict=False):
-        _draw_target(ax, table[table["target"] == target])
+        of_target = table[table["target"] == target]
+        if places:
+            _draw_target(ax, of_target, places)
+        else:
+            _draw_bars(ax, of_target)
+        if list(places.values()) != [float(name) for name in places if name.isdecimal()]:
+            ax.set_xticks(list(places.values()), list(places), rotation=60, ha="right", fontsize=7)
         ax.set_title(target, fontsize=10)
         ax.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
     for ax in axes:  # after all panels are drawn: they share their limits
@@ -37,27 +45,52 @@ def layer_profile(table, *, ylabel="score (r)", max_targets=12):
             table.loc[table["target"] == ax.get_title(), "noise_ceiling"].max() if "noise_ceiling" in table else np.nan
         )
         shade_above(ax, ceiling)
-    figure.supxlabel("layer (0: embeddings; star: layer chosen by nested cross-validation)", fontsize=9)
+    if places:
+        figure.supxlabel("layer (0: embeddings; star: layer chosen by nested cross-validation)", fontsize=9)
     figure.supylabel(ylabel, fontsize=9)
     handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     if len(targets) > max_targets:
         figure.suptitle(f"the first {max_targets} of {len(targets)} targets", fontsize=9)
     return figure
 
 
-def _draw_target(ax, table):
+def places_of(layers):
+    """Give where layers stand on an axis: at their numbers, or one after the other where any has a name."""
+    names = list(dict.fromkeys(name for name in layers if name not in ("", "nested")))
+    if all(name.isdecimal() for name in names):
+        return {name: float(name) for name in sorted(names, key=float)}
+    return {name: float(i) for i, name in enumerate(names)}
+
+
+def _label(space, weights):
+    return f"{space}, {weights}" if weights else space
+
+
+def _colour(space, weights):
+    return JOINT if "+" in space and weights == "trained" else COLOURS.get(weights, CONTROLS)
+
+
+def _draw_bars(ax, table):
+    names = [_label(space, weights) for space, weights in zip(table["feature_space"], table["weights"], strict=True)]
+    colours = [_colour(space, weights) for space, weights in zip(table["feature_space"], table["weights"], strict=True)]
+    ax.bar(range(len(names)), table["score"], yerr=table.get("score_sem"), color=colours, width=0.7)
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
+
+
+def _draw_target(ax, table, places):
     for i, ((space, weights), rows) in enumerate(table.groupby(["feature_space", "weights"], sort=False)):
-        label = f"{space}, {weights}" if weights else space
+        label = _label(space, weights)
         joint = "+" in space
-        style = {"color": JOINT if joint and weights == "trained" else COLOURS.get(weights, CONTROLS)}
+        style = {"color": _colour(space, weights)}
         fixed, nested = rows[rows["layer"] == ""], rows[rows["layer"] == "nested"]
         layers = rows[~rows["layer"].isin(("", "nested"))]
         if len(fixed):
             dashes = ("--", "-.", (0, (1, 1)))[i % 3]
             ax.axhline(fixed["score"].iloc[0], linestyle=dashes, linewidth=1.2, label=label, **style)
         if len(layers):
-            x = layers["layer"].astype(float).to_numpy()
+            x = layers["layer"].map(places).to_numpy()
             marker = MARKERS[1 if joint else 0]
             line = {"marker": marker, "markersize": 3.5, "linewidth": 1.4, "linestyle": ":" if joint else "-", **style}
             ax.plot(x, layers["score"], label=label, **line)
@@ -85,7 +118,7 @@ def layer_choices(table):
     counts = table.pivot_table(
         index="target", columns="layer", values="n_folds", aggfunc="sum", sort=False, fill_value=0
     )
-    counts = counts[sorted(counts.columns, key=float)]
+    counts = counts[list(places_of(counts.columns))]
     share = counts.to_numpy() / counts.to_numpy().sum(axis=1, keepdims=True)
     figure, (ax,) = panels(1, width=4.5, height=0.3 * len(counts) + 0.9)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")

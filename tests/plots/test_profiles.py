@@ -39,6 +39,27 @@ def test_layers_are_in_order_of_number_not_of_letters():
     assert list(line.get_xdata()) == list(range(12))
 
 
+def test_layers_with_names_stand_in_the_order_of_the_table(tmp_path):
+    names = ["conv1", "conv2", "0", "1", "10"]
+    rows = [("speech", "trained", name, float(i)) for i, name in enumerate(names)]
+    frame = pd.DataFrame(rows, columns=["feature_space", "weights", "layer", "score"]).assign(target="A")
+    figure = profiles.layer_profile(frame)
+    figure.savefig(tmp_path / "x.png")
+    line = next(line for line in figure.axes[0].get_lines() if line.get_label() == "speech, trained")
+    assert list(line.get_xdata()) == [0, 1, 2, 3, 4]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == names
+    chosen = pd.DataFrame({"target": "A", "layer": ["conv2", "10"], "n_folds": [3, 2]})
+    assert [t.get_text() for t in profiles.layer_choices(chosen).axes[0].get_xticklabels()] == ["conv2", "10"]
+
+
+def test_spaces_without_layers_are_bars():
+    rows = [("words", "", "", 0.2), ("phones", "", "", 0.1), ("surprisal", "trained", "", 0.3)]
+    frame = pd.DataFrame(rows, columns=["feature_space", "weights", "layer", "score"]).assign(target="A")
+    (ax,) = profiles.layer_profile(frame.assign(noise_ceiling=0.8)).axes
+    assert [bar.get_height() for bar in ax.patches[:3]] == [0.2, 0.1, 0.3]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["words", "phones", "surprisal, trained"]
+
+
 @pytest.mark.parametrize("n_targets", [1, 2, 7, 40])
 def test_any_number_of_targets_renders(n_targets, tmp_path):
     figure = profiles.layer_profile(table([f"t{i}" for i in range(n_targets)], noise_ceiling=np.nan))
