@@ -159,17 +159,25 @@ def _sums(model, batch: _Batch, layers: tuple[Layer, ...], around) -> dict[str, 
 def _inputs(model, pieces: list[np.ndarray], around) -> dict[str, torch.Tensor | None]:
     """Put windows into one batch, padded on the right so that tokens keep their positions: (n_windows, n_read)."""
     begin, end = (np.asarray(ids, dtype=np.int64) for ids in around)
-    sequences = [np.concatenate([begin, piece, end]) for piece in pieces]
+    ids, mask = padded([np.concatenate([begin, piece, end]) for piece in pieces], model.config)
+    return {
+        "input_ids": ids.to(model.device),
+        "attention_mask": None if mask is None else mask.to(model.device),
+    }
+
+
+def padded(sequences: list[np.ndarray], model_config) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Pad token ids on the right: ids and mask of shape (n_sequences, n_read); no mask where all are of one length."""
     lengths = np.array([len(sequence) for sequence in sequences])
-    padding = model.config.pad_token_id
-    in_vocabulary = isinstance(padding, int) and 0 <= padding < model.config.vocab_size
+    padding = model_config.pad_token_id
+    in_vocabulary = isinstance(padding, int) and 0 <= padding < model_config.vocab_size
     ids = np.full((len(sequences), lengths.max()), padding if in_vocabulary else 0, dtype=np.int64)
     for i_row, sequence in enumerate(sequences):
         ids[i_row, : len(sequence)] = sequence
-    mask = None
-    if lengths.min() < lengths.max():
-        mask = torch.from_numpy((np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)).to(model.device)
-    return {"input_ids": torch.from_numpy(ids).to(model.device), "attention_mask": mask}
+    if lengths.min() == lengths.max():
+        return torch.from_numpy(ids), None
+    mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def require_finite(states: np.ndarray, *, layers: tuple[int | str, ...], name_of: Callable[[int], str]) -> None:

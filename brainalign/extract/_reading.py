@@ -49,7 +49,7 @@ class Reading:
         self.both_ways = reads_both_ways(self.model_config)
         self.layers = layers_of(names, self.model_config, both_ways=self.both_ways)
         self.around = special_tokens(self.tokenizer, both_ways=self.both_ways, prepend_bos=config.prepend_bos)
-        self.window = _window(config, context_length(self.model_config, self.tokenizer))
+        self.window = window_of(config, context_length(self.model_config, self.tokenizer))
         n_around = sum(map(len, self.around))
         self.size = self.window - n_around
         needed = config.min_context * (2 if self.both_ways else 1)
@@ -100,7 +100,7 @@ class Reading:
             )
 
 
-def _window(config, limit: int | None) -> int:
+def window_of(config, limit: int | None) -> int:
     if config.window is None and limit is None:
         raise BrainalignError(f"the model {config.model!r} states no context length: set window")
     if config.window is not None and limit is not None and config.window > limit:

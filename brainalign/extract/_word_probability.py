@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from brainalign.errors import BrainalignError
+from brainalign.extract._forward import padded
 
 NO_TOKEN = -1  # stands in the slot after a text
 
@@ -157,7 +158,7 @@ def probabilities(model, passages: list[Passage], sets: dict[int, np.ndarray]) -
 
 def _before_projection(model, sequences: list[np.ndarray]) -> torch.Tensor:
     """Run the model up to its projection to the vocabulary: (n_sequences, n_read, width), padded on the right."""
-    ids, mask = _padded(sequences, model.config)
+    ids, mask = padded(sequences, model.config)
     ids = ids.to(model.device)
     seen = []
 
@@ -197,19 +198,6 @@ def _hook(model, function) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-def _padded(sequences: list[np.ndarray], model_config) -> tuple[torch.Tensor, torch.Tensor | None]:
-    lengths = np.array([len(sequence) for sequence in sequences])
-    padding = model_config.pad_token_id
-    in_vocabulary = isinstance(padding, int) and 0 <= padding < model_config.vocab_size
-    ids = np.full((len(sequences), lengths.max()), padding if in_vocabulary else 0, dtype=np.int64)
-    for i_row, sequence in enumerate(sequences):
-        ids[i_row, : len(sequence)] = sequence
-    if lengths.min() == lengths.max():
-        return torch.from_numpy(ids), None
-    mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
-    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def _table(logits: torch.Tensor, token: torch.Tensor, border: torch.Tensor, members: dict) -> torch.Tensor:

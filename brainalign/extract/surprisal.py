@@ -50,8 +50,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from brainalign.arrays import Activations
 from brainalign.errors import BrainalignError
 from brainalign.extract import text as hidden_states
-from brainalign.extract._hub import COMMIT, resolve_model
+from brainalign.extract._hub import resolve_model
 from brainalign.extract._parts import Part, fill
+from brainalign.extract._reading import window_of
+from brainalign.extract._settings import batch_of_some, commit_or_none
 from brainalign.extract._tokens import Text, Tokens, event_problems, join_units, stimulus_column, texts_of, tokenize
 from brainalign.extract._windows import Window, batches_of, windows_of_texts
 
@@ -106,19 +108,8 @@ class Config(BaseModel):
             raise ValueError("must name each quantity once")
         return quantities
 
-    @field_validator("revision")
-    @classmethod
-    def _revision_is_a_commit(cls, revision: str) -> str:
-        if revision and not COMMIT.fullmatch(revision):
-            raise ValueError("must be a full commit (40 hexadecimal digits): branches and tags move")
-        return revision
-
-    @field_validator("batch_size")
-    @classmethod
-    def _batch_of_some(cls, batch_size):
-        if batch_size != "auto" and batch_size < 1:
-            raise ValueError("must be at least 1, or 'auto'")
-        return batch_size
+    _commit = field_validator("revision")(commit_or_none)
+    _batch = field_validator("batch_size")(batch_of_some)
 
 
 def layer_names(config: Config) -> tuple[str, ...]:  # noqa: ARG001
@@ -385,7 +376,7 @@ class _Reading:
         self.tokenizer = load_tokenizer(self.files.folder)
         self.both_ways = reads_both_ways(self.model_config)
         self.around = _special_tokens(self.tokenizer, both_ways=self.both_ways)
-        self.window = _window(config, context_length(self.model_config, self.tokenizer))
+        self.window = window_of(config, context_length(self.model_config, self.tokenizer))
         n_around = sum(map(len, self.around))
         self.size = self.window - n_around
         sides = 2 if self.both_ways else 1
@@ -483,16 +474,6 @@ class _Reading:
             return np.array([window.first])
         later = np.arange(window.first, window.stop)
         return later[tokens.event[later] == tokens.event[window.first]]
-
-
-def _window(config: Config, limit: int | None) -> int:
-    if config.window is None and limit is None:
-        raise BrainalignError(f"the model {config.model!r} states no context length: set window")
-    if config.window is not None and limit is not None and config.window > limit:
-        raise BrainalignError(
-            f"window {config.window}: the model {config.model!r} reads at most {limit} tokens at once"
-        )
-    return config.window or limit
 
 
 def _special_tokens(tokenizer, *, both_ways: bool) -> tuple[list[int], list[int]]:

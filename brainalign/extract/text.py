@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from brainalign.arrays import Activations, sha256_of
 from brainalign.errors import BrainalignError
 from brainalign.extract._contexts import NO_EVENT
-from brainalign.extract._hub import COMMIT, resolve_model, tokenizer_files, weight_files
+from brainalign.extract._hub import resolve_model, tokenizer_files, weight_files
 from brainalign.extract._layers import names_of_layers
 from brainalign.extract._model import (
     build_untrained,
@@ -42,6 +42,7 @@ from brainalign.extract._model import (
     require_left_to_right,
 )
 from brainalign.extract._reading import Reading
+from brainalign.extract._settings import batch_of_some, commit_or_none
 from brainalign.extract._tokens import Tokens, event_problems, stimulus_column
 
 
@@ -87,12 +88,8 @@ class Config(BaseModel):
     )
     device: str = Field(default="cpu", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="cpu, cuda, cuda:1, or auto")
 
-    @field_validator("revision")
-    @classmethod
-    def _revision_is_a_commit(cls, revision: str) -> str:
-        if revision and not COMMIT.fullmatch(revision):
-            raise ValueError("must be a full commit (40 hexadecimal digits): branches and tags move")
-        return revision
+    _commit = field_validator("revision")(commit_or_none)
+    _batch = field_validator("batch_size")(batch_of_some)
 
     @field_validator("layers")
     @classmethod
@@ -109,13 +106,6 @@ class Config(BaseModel):
         if (k_words is not None) != (info.data.get("context") == "last_k_words"):
             raise ValueError('must be given with context = "last_k_words", and only there')
         return k_words
-
-    @field_validator("batch_size")
-    @classmethod
-    def _batch_of_some(cls, batch_size):
-        if batch_size != "auto" and batch_size < 1:
-            raise ValueError("must be at least 1, or 'auto'")
-        return batch_size
 
 
 def layer_names(config: Config) -> tuple[str, ...]:

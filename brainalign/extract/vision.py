@@ -33,7 +33,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from brainalign.arrays import Activations, sha256_of
 from brainalign.errors import BrainalignError
-from brainalign.extract._hub import COMMIT
 from brainalign.extract._images import (
     BACKGROUND,
     Reader,
@@ -44,6 +43,7 @@ from brainalign.extract._images import (
     shown_by,
     stimulus_files,
 )
+from brainalign.extract._settings import batch_of_some, commit_or_none, some_layer
 
 __all__ = [
     "Config",
@@ -118,26 +118,9 @@ class Config(BaseModel):
     )
     device: str = Field(default="cpu", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="cpu, cuda, cuda:1, or auto")
 
-    @field_validator("revision")
-    @classmethod
-    def _revision_is_a_commit(cls, revision: str) -> str:
-        if revision and not COMMIT.fullmatch(revision):
-            raise ValueError("must be a full commit (40 hexadecimal digits): branches and tags move")
-        return revision
-
-    @field_validator("layers")
-    @classmethod
-    def _some_layer(cls, layers):
-        if not layers:
-            raise ValueError("must name at least one layer, or 'all'")
-        return layers
-
-    @field_validator("batch_size")
-    @classmethod
-    def _batch_of_some(cls, batch_size):
-        if batch_size != "auto" and batch_size < 1:
-            raise ValueError("must be at least 1, or 'auto'")
-        return batch_size
+    _commit = field_validator("revision")(commit_or_none)
+    _layers = field_validator("layers")(some_layer)
+    _batch = field_validator("batch_size")(batch_of_some)
 
 
 def _source(config: Config):
