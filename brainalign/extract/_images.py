@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -270,7 +271,11 @@ def _frame_files(folder: Path) -> list[Path]:
     def by_number(path: Path) -> list:
         return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
-    return sorted(files, key=by_number)
+    files.sort(key=by_number)
+    for one, other in pairwise(files):
+        if by_number(one) == by_number(other):
+            raise BrainalignError(f"{folder}: the frames {one.name!r} and {other.name!r} have the same number")
+    return files
 
 
 def _lengths_of_frames(path: Path) -> list[float]:

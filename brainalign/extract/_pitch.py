@@ -1,7 +1,6 @@
 """The fundamental frequency of a sound and how periodic it is, by YIN."""
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
 
 from brainalign.extract._acoustics import Rows
 
@@ -14,7 +13,7 @@ SECONDS = 0.025
 def pitch(sound: np.ndarray, rows: Rows, *, f_min: float, f_max: float, sfreq: int) -> np.ndarray:
     """Give fundamental frequency and voicing of every row.
 
-    d(T) = sum over j < W of (x_j - x_{j+T})^2 with W = 25 ms, and d'(T) = T d(T) / sum over k = 1..T of d(k). The
+    d(T) = sum over W = 25 ms of (x_{j-T/2} - x_{j+T/2})^2, and d'(T) = T d(T) / sum over k = 1..T of d(k). The
     period is the first local minimum of d' below 0.1 among sfreq / f_max <= T <= sfreq / f_min, or without one the
     lowest local minimum, refined by a parabola through d. Voicing is 1 - d'(T), the share of the power that is
     periodic; below 0.45, and where the sound is quieter than half a step of 16 bits, the row is unvoiced.
@@ -58,15 +57,17 @@ def pitch(sound: np.ndarray, rows: Rows, *, f_min: float, f_max: float, sfreq: i
 
 
 def difference(frames: np.ndarray, length: int, n_lags: int) -> np.ndarray:
-    """Give d(T) = sum over j < length of (x_j - x_{j+T})^2 for T = 0 to n_lags - 1, (n_frames, n_lags).
+    """Give d(T) = sum over j < length of (x_{b+j} - x_{b+j+T})^2 for T = 0 to n_lags - 1, (n_frames, n_lags).
 
-    Frames hold at least length + n_lags - 1 samples.
+    The sum is centred on the middle of the frame, b = (n_samples - length - T) // 2, so that what is said of a low and
+    of a high sound is said of the same time. Frames hold at least length + n_lags - 1 samples.
     """
-    n_fft = next_fast_len(frames.shape[1], real=True)
-    product = irfft(rfft(frames, n_fft) * np.conj(rfft(frames[:, :length], n_fft)), n_fft)[:, :n_lags]
-    energy = np.cumsum(np.pad(frames**2, ((0, 0), (1, 0))), axis=1)
-    energy = energy[:, length : length + n_lags] - energy[:, :n_lags]  # of x_T to x_{T+length-1}
-    return np.maximum(0, energy[:, :1] + energy - 2 * product)
+    d = np.empty((len(frames), n_lags))
+    for lag in range(n_lags):
+        begin = (frames.shape[1] - length - lag) // 2
+        change = frames[:, begin : begin + length] - frames[:, begin + lag : begin + lag + length]
+        d[:, lag] = np.einsum("ij,ij->i", change, change)
+    return d
 
 
 def cumulative_mean_normalised(d: np.ndarray) -> np.ndarray:

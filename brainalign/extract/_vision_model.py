@@ -304,9 +304,11 @@ class Plain:
         return seen
 
     def files(self, weights: str, *, own_processor: bool) -> list[Path]:  # noqa: ARG002
-        """List the class's source, and the checkpoint for trained weights."""
+        """List the sources of the classes that the network is made of, and the checkpoint for trained weights."""
         self.require(weights, ())
-        return [Path(inspect.getfile(self.make)), *([self.checkpoint] if weights == "trained" else [])]
+        classes = {self.make}.union(*(type(module).__mro__ for module in self.skeleton.modules()))
+        own = {inspect.getfile(c) for c in classes if c.__module__.partition(".")[0] not in ("builtins", "torch")}
+        return [*map(Path, sorted(own)), *([self.checkpoint] if weights == "trained" else [])]
 
 
 def prepare_with(preprocessing: "Preprocessing") -> Prepare:

@@ -157,8 +157,9 @@ def settings(config: Config) -> dict[str, Any]:
 def fingerprint(config: Config, *, weights: Literal["trained", "untrained"] = "trained") -> dict[str, str]:
     """Give what decides the activations besides `Config` and the events: sha256 of the model's files.
 
-    Of a plain module, of the file that holds the class. What random numbers are drawn with (torch and transformers for
-    untrained weights, scikit-learn for the random projection) is given by version.
+    Of a plain module, of the files that hold its class and those of its parts; what else these import is not looked at.
+    What random numbers are drawn with (torch and transformers for untrained weights, scikit-learn for the random
+    projection) is given by version.
 
     Raises
     ------
@@ -171,7 +172,10 @@ def fingerprint(config: Config, *, weights: Literal["trained", "untrained"] = "t
     drawn_with = ("torch", "transformers") if weights == "untrained" else ()
     if config.pooling == "random_projection":
         drawn_with = (*drawn_with, "scikit-learn")
-    return {path.name: sha256_of(path) for path in paths} | _versions(drawn_with)
+    hashes: dict[str, str] = {}
+    for path in paths:  # of the parts of a plain module, two can have one name
+        hashes[path.name] = hashes.get(path.name, "") + sha256_of(path)
+    return hashes | _versions(drawn_with)
 
 
 def _versions(names: tuple[str, ...]) -> dict[str, str]:

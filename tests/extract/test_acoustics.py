@@ -272,6 +272,15 @@ def test_pitch_follows_a_glide(hear):
     np.testing.assert_allclose(f0[5:-5], (100 + 50 * middle)[5:-5], rtol=1e-2)
 
 
+@pytest.mark.parametrize(("first", "last"), [(80, 120), (240, 480), (480, 240)])
+def test_pitch_is_told_of_the_middle_of_its_row(hear, first, last):
+    octaves = np.log2(last / first) / 2  # per s, for 2 s
+    cycles = first * (2 ** (octaves * seconds(2.0)) - 1) / (octaves * np.log(2))
+    f0 = hear(sum(0.2 / k * np.sin(2 * np.pi * k * cycles) for k in range(1, 6)), "pitch")[10:-10, 0]
+    delay = np.log2(f0 / first) / octaves - STEP * (np.arange(10, 190) + 0.5)
+    assert abs(delay.mean()) < 5e-4
+
+
 def test_noise_and_silence_are_unvoiced(hear):
     sound = np.concatenate([noise(1.0), np.zeros(SFREQ // 2), tone(150, 0.5), np.zeros(SFREQ // 2)])
     f0, voicing = hear(sound, "pitch").T
@@ -289,7 +298,10 @@ def test_what_is_quieter_than_16_bits_is_unvoiced(hear):
 
 def test_the_difference_function_is_its_definition():
     frames = np.random.default_rng(0).standard_normal((3, 90))
-    expected = [[sum((frame[j] - frame[j + lag]) ** 2 for j in range(50)) for lag in range(41)] for frame in frames]
+    expected = [
+        [sum((frame[j] - frame[j + lag]) ** 2 for j in np.arange(50) + (40 - lag) // 2) for lag in range(41)]
+        for frame in frames
+    ]
     got = _pitch.difference(frames, 50, 41)
     np.testing.assert_allclose(got, expected, atol=1e-9)
     normalised = _pitch.cumulative_mean_normalised(got)

@@ -389,6 +389,13 @@ def test_a_folder_of_frames_is_spread_evenly_in_the_order_of_its_numbers(tmp_pat
     assert "a folder without images" in image_problems(events_of(str(tmp_path / "empty"), column="video"))[0]
 
 
+def test_fault_60_two_frames_of_one_number_are_refused(tmp_path):
+    for name in ("frame2.png", "frame02.png", "frame10.png"):
+        Image.fromarray(FRAMES[0]).save(tmp_path / name)
+    (problem,) = image_problems(events_of(str(tmp_path), column="video", duration=2.0))
+    assert all(part in problem for part in ("'frame02.png'", "'frame2.png'", "have the same number"))
+
+
 def test_fault_31_a_video_that_does_not_last_as_long_as_its_event_is_refused(tmp_path):
     path = save_video(tmp_path / "v.gif")
     assert len(frames_of(path, 0.9)) == 5

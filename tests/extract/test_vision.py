@@ -494,6 +494,34 @@ def test_a_plain_module_keeps_the_contract_and_equals_plain_calls(plain, events,
     assert set(vision.fingerprint(plain, weights="untrained")) == {"some_networks.py", "torch", "transformers"}
 
 
+PARTS = {
+    "halves/parts.py": "from torch import nn\n\nclass Half(nn.ReLU):\n    pass\n",
+    "quarters/parts.py": "from halves.parts import Half\n\nclass Quarter(Half):\n    pass\n",
+    "net_of_parts.py": """
+from torch import nn
+from quarters.parts import Quarter
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 2, 3), Quarter())
+""",
+}
+
+
+def test_fault_30_the_source_of_every_part_of_a_plain_module_counts(plain, tmp_path):
+    paths = [tmp_path / "code" / name for name in PARTS]
+    for path, source in zip(paths, PARTS.values(), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(source)
+    config = plain.model_copy(update={"model": "module:net_of_parts:Net", "checkpoint": ""})
+    seen = [vision.fingerprint(config, weights="untrained")]
+    assert set(seen[0]) == {"net_of_parts.py", "parts.py", "torch", "transformers"}
+    for path in paths:
+        path.write_text(path.read_text() + "# other\n")
+        seen.append(vision.fingerprint(config, weights="untrained"))
+        assert seen[-1] not in seen[:-1]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
