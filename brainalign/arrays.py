@@ -282,3 +282,41 @@ class Recording:
                 f"events of run {sorted(unknown)} have no responses; runs recorded: "
                 f"{sorted(set(self.responses.rows['run']))}"
             )
+
+
+class Rdms(LabelledArray):
+    """Representational dissimilarity matrices (RDMs), one per row.
+
+    Rows say whose or what they are of; columns `first, second`: positions of the two stimuli among the events, in the
+    order of `scipy.spatial.distance.squareform` and of `compare.rsa`.
+    """
+
+    required_columns: ClassVar[tuple[str, ...]] = ("first", "second")
+
+
+@dataclass(frozen=True, eq=False)
+class Dissimilarities:
+    """How dissimilar stimuli are to brains, where the data are published as RDMs and there is no recording.
+
+    Parameters
+    ----------
+    events : DataFrame
+        One row per stimulus: `run`, `onset`, `duration` and what it was (`image`, ...).
+    brains : Rdms
+        Rows `target` (a brain area), `subject` and `session`.
+    models : Rdms, optional
+        Of models that were published with the data: rows `name`.
+    """
+
+    events: pd.DataFrame
+    brains: Rdms
+    models: Rdms | None = None
+
+    def __post_init__(self):
+        n_pairs = len(self.events) * (len(self.events) - 1) // 2
+        for rdms in filter(None, (self.brains, self.models)):
+            if rdms.shape[1] != n_pairs:
+                raise Misaligned(f"{len(self.events)} stimuli have {n_pairs} pairs, the RDMs have {rdms.shape[1]}")
+        missing = [name for name in ("target", "subject", "session") if name not in self.brains.rows]
+        if missing:
+            raise Misaligned(f"the RDMs of brains lack {missing}; their rows have {list(self.brains.rows)}")

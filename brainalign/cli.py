@@ -68,7 +68,7 @@ def demo(
     verbose: VERBOSE = False,
 ) -> None:
     """Run the main job on the embedded story and its simulated listeners."""
-    from brainalign.pipeline import packaged_analysis
+    from brainalign.pipeline.packaged import packaged_analysis
 
     _run(packaged_analysis("demo"), settings=None, more=None, data_dir=None, out=out, overwrite=True, verbose=verbose)
 
@@ -83,7 +83,7 @@ def init(
     """Write an experiment file with every default spelt out and explained."""
     from brainalign.config import describe, read_experiment, render
     from brainalign.files import write_file
-    from brainalign.pipeline import packaged_analysis
+    from brainalign.pipeline.packaged import packaged_analysis
 
     if file.exists():
         raise BrainalignError(f"{file} exists; give another name")
@@ -102,11 +102,11 @@ def check(
     verbose: VERBOSE = False,
 ) -> None:
     """Find every bad input before any work."""
-    from brainalign import pipeline
+    from brainalign.pipeline import METHODS
 
     _log_to_stderr(verbose)
     experiment = _read(file, settings, more)
-    problems = pipeline.find_problems(experiment, data_dir)
+    problems = METHODS[experiment.method].find_problems(experiment, data_dir)
     if problems:
         raise BadConfig(problems, str(file))
     print(f"{file}: ready to run")
@@ -119,23 +119,25 @@ def plan(
     settings: SET = None,
     data_dir: DATA_DIR = None,
     out: OUT = None,
+    timed: Annotated[bool, typer.Option("--time", help="Also measure on this machine how long it will take.")] = False,
     verbose: VERBOSE = False,
 ) -> None:
     """Print what a run would compute: cells, sizes, memory, disk, and what is stored already."""
-    from brainalign import pipeline
     from brainalign.jobs.store import Store
+    from brainalign.pipeline.plan import describe_plan
 
     _log_to_stderr(verbose)
     experiment = _read(file, settings, more)
     folder = out or Path("results") / experiment.name
-    prepared = pipeline.prepare(experiment, data_dir)
-    cells = pipeline.describe_plan(prepared, Store(folder / "cells").has)
+    cells = describe_plan(experiment, data_dir, is_stored=Store(folder / "cells").has, timed=timed)
     print(cells.to_string(index=False))
     todo = cells[cells["stored"] == "no"]
     memory = todo["memory_mb"].max() if len(todo) else 0
     print(f"{len(cells)} cells, {len(cells) - len(todo)} of them stored in {folder}")
+    seconds = f", about {todo['seconds'].sum():.0f} s of computing" if timed else ""
     print(
-        f"to do: {len(todo)} cells, {todo['disk_mb'].sum():.1f} MB on disk, arrays of at most {memory:.0f} MB in memory"
+        f"to do: {len(todo)} cells, {todo['disk_mb'].sum():.1f} MB on disk, "
+        f"arrays of at most {memory:.0f} MB in memory{seconds}"
     )
 
 
@@ -157,11 +159,11 @@ def _run(file, *, settings, more, data_dir, out, overwrite, verbose) -> None:
     _log_to_stderr(verbose)
     with handled() as stop:
         from brainalign import report
-        from brainalign.pipeline import find_problems
+        from brainalign.pipeline import METHODS
         from brainalign.results import run_experiment
 
         experiment = _read(file, settings, more)
-        problems = find_problems(experiment, data_dir)
+        problems = METHODS[experiment.method].find_problems(experiment, data_dir)
         if problems:
             raise BadConfig(problems, str(file))
         folder = out or Path("results") / experiment.name

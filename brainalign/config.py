@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from brainalign.compare.rsa import COMPARISONS, DISTANCES
 from brainalign.data import DATASETS
 from brainalign.encode import ESTIMATORS
 from brainalign.encode.metrics import METRICS
@@ -83,7 +84,9 @@ class Splits(_Part):
 class Encode(_Part):
     """The encoding model and how it is scored."""
 
-    estimator: Literal[tuple(ESTIMATORS)] = Field("ridge", description="ridge regression, one penalty per target")
+    estimator: Literal[tuple(ESTIMATORS)] = Field(
+        "ridge", description="ridge: one penalty per target; banded: one per feature space and target"
+    )
     alphas: Alphas = Alphas()
     outer: Splits = Splits()
     inner: Splits = Splits(n=4)
@@ -96,6 +99,22 @@ class Encode(_Part):
     controls: str = Field(
         "", description="feature space that every other one is also fitted together with; '' for none"
     )
+    together: tuple[str, ...] = Field(
+        (), description="feature spaces also fitted all together, and all but each: what each alone contributes"
+    )
+
+    @field_validator("together")
+    @classmethod
+    def _several(cls, together):
+        if together and (len(together) < 2 or len(set(together)) != len(together)):
+            raise ValueError("needs at least two feature spaces, and none twice")
+        return together
+
+    @property
+    def unions(self) -> list[tuple[str, ...]]:
+        """What is fitted as one model: all of `together`, and all but each where that leaves several."""
+        rest = [tuple(other for other in self.together if other != name) for name in self.together]
+        return [union for union in (self.together, *rest) if len(union) > 1]
 
 
 class Report(_Part):
@@ -104,12 +123,35 @@ class Report(_Part):
     ceilings: tuple[CEILINGS, ...] = Field((), description="split_half (group mean), leave_one_subject_out, published")
 
 
+class Compare(_Part):
+    """How dissimilarities of stimuli are measured in features, and compared with those of brains."""
+
+    distance: Literal[tuple(DISTANCES)] = Field("correlation", description="between the features of two stimuli")
+    comparison: Literal[tuple(COMPARISONS)] = Field(
+        "kendall_tau_a", description="reported first; all comparisons are in similarities.tsv"
+    )
+    n_permutations: int = Field(
+        1000, ge=0, description="random orders of the stimuli that a p-value is from; 0 for none"
+    )
+
+
 class _Frame(_Part):
     name: str = Field(pattern=NAME)
     seed: int = Field(0, ge=0)
+
+
+class _EncodeFrame(_Frame):
     align: Align = Align()
     encode: Encode = Encode()
     report: Report = Report()
+
+
+class _CompareFrame(_Frame):
+    compare: Compare = Compare()
+
+
+FRAMES = {"encode": _EncodeFrame, "compare": _CompareFrame}
+"""What an experiment file holds besides data and features, by its method."""
 
 
 class DataChoice(_Part):
@@ -135,15 +177,24 @@ class Experiment(_Frame):
     """Everything that decides the numbers of a run.
 
     Read one with `read_experiment`; `key` is the same for files that differ only in comments, order or spelt-out
-    defaults.
+    defaults. Parts that do not belong to its method are None.
     """
 
     data: DataChoice
     features: dict[str, FeatureSpace]
+    align: Align | None = None
+    encode: Encode | None = None
+    report: Report | None = None
+    compare: Compare | None = None
+
+    @property
+    def method(self) -> str:
+        """What is done with the features, a name in `pipeline.METHODS`."""
+        return next(name for name in FRAMES if getattr(self, name) is not None)
 
     def table(self) -> dict[str, Any]:
         """Give the experiment as nested plain values, all defaults spelt out, in the order of an experiment file."""
-        frame = self.model_dump(mode="json", include={"align", "encode", "report"})
+        frame = self.model_dump(mode="json", include=set(FRAMES[self.method].model_fields) - {"name", "seed"})
         return {
             "name": self.name,
             "seed": self.seed,
@@ -206,19 +257,29 @@ def parse_experiment(table: dict[str, Any], source: str = "experiment") -> Exper
         if not _is_label(name):
             problems.append(f"{where}: names are letters, digits, '_' and '-'")
         spaces[name] = _plugin(settings, "extractor", EXTRACTORS, where, problems)
-    frame = _validate(_Frame, table, "", problems, also_known=("data", "features"))
-    if frame is not None and frame.encode.controls and frame.encode.controls not in features:
-        hint = did_you_mean(frame.encode.controls, features)
-        problems.append(
-            f"encode.controls: no feature space {frame.encode.controls!r}{hint}; there are {list(features)}"
-        )
+    methods = [name for name in FRAMES if name in table]
+    if len(methods) > 1:
+        problems.append(f"an experiment has one of the tables {', '.join(f'[{name}]' for name in methods)}")
+    method = methods[0] if methods else next(iter(FRAMES))
+    frame = _validate(FRAMES[method], table, "", problems, also_known=("data", "features"))
+    if getattr(frame, "encode", None) is not None:
+        _check_names(frame.encode, features, problems)
     if problems:
         raise BadConfig(problems, source)
     return Experiment(
-        **{name: getattr(frame, name) for name in _Frame.model_fields},
+        **{name: getattr(frame, name) for name in type(frame).model_fields},
         data=DataChoice(set=choice[0], config=choice[1]),
         features={name: FeatureSpace(extractor=e, config=c) for name, (e, c) in spaces.items()},
     )
+
+
+def _check_names(encode: Encode, features: dict[str, Any], problems: list[str]) -> None:
+    """Note feature spaces that are joined but not there."""
+    for key, names in (("controls", [encode.controls] if encode.controls else []), ("together", encode.together)):
+        for name in names:
+            if name not in features:
+                hint = did_you_mean(name, features)
+                problems.append(f"encode.{key}: no feature space {name!r}{hint}; there are {list(features)}")
 
 
 def render(table: dict[str, Any], comments: dict[str, str] | None = None) -> str:
@@ -231,7 +292,7 @@ def render(table: dict[str, Any], comments: dict[str, str] | None = None) -> str
 def describe(experiment: Experiment) -> dict[str, str]:
     """Dotted key -> description of every setting that has one, for the comments of `brainalign init`."""
     described: dict[str, str] = {}
-    _describe(_Frame, (), described)
+    _describe(FRAMES[experiment.method], (), described)
     _describe(type(experiment.data.config), ("data",), described)
     for name, space in experiment.features.items():
         _describe(type(space.config), ("features", name), described)

@@ -1,7 +1,7 @@
 """A results folder: what a run writes into it, and what state it is in.
 
-`scores.tsv`, `config.toml` (as resolved), `provenance.json`, `cells/` (the store), `report.html`; beside them the
-tables that the report draws from: `diagnostics.tsv`, `layer_choices.tsv`, `events_per_sample.tsv`.
+`config.toml` (as resolved), `provenance.json`, `cells/` (the store), `report.html`, and the tables of the method: of an
+encoding experiment `scores.tsv`, of a comparison `similarities.tsv`, and beside them those that the report draws from.
 """
 
 import inspect
@@ -13,11 +13,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from brainalign import __version__
-from brainalign.align.samples import sample_of_each_event
 from brainalign.arrays import read_tsv, write_tsv
 from brainalign.config import Experiment, read_experiment, render
 from brainalign.data import DATASETS
@@ -28,14 +26,16 @@ from brainalign.files import whole_file, write_file
 from brainalign.jobs.run import Outcome, run_cells
 from brainalign.jobs.signals import StopRequest
 from brainalign.jobs.store import Store, problem_of
-from brainalign.pipeline import Computer, Prepared, analysis_files, prepare
-from brainalign.scores import edge_table, tabulate
+from brainalign.pipeline import METHODS
+from brainalign.pipeline.packaged import analysis_files
 
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "mne", "nilearn")
-EDGE_WARNING = 0.5  # share of targets at an edge of the penalty grid above which a run warns
-TABLES = ("scores", "diagnostics", "layer_choices", "events_per_sample")
+TABLE_FILES = ("provenance.json", "report.html")  # written after the tables
+TEXT = (
+    "subject", "family", "feature_space", "weights", "layer", "target", "metric", "comparison", "ceiling_kind", "run",
+)  # fmt: skip
 
 
 def run_experiment(
@@ -67,9 +67,10 @@ def run_experiment(
         The folder holds results of another configuration, or is the data folder.
     """
     _claim(folder, experiment, data_dir, overwrite)
-    prepared = prepare(experiment, data_dir)
+    method = METHODS[experiment.method]
+    prepared = method.prepare(experiment, data_dir)
     store = Store(folder / "cells")
-    compute = Computer(prepared, store)
+    compute = method.Computer(prepared, store)
     outcome = run_cells(compute, prepared.cells, store, stop=stop, on_progress=on_progress)
     log.info("%d cells computed, %d stored before", len(outcome.computed), len(outcome.stored))
     if outcome.complete:
@@ -92,43 +93,22 @@ def _claim(folder: Path, experiment: Experiment, data_dir: Path | None, overwrit
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if changed:  # numbers of the other configuration go first, so that none is ever shown beside this one
-            for name in ("provenance.json", "report.html", *(f"{table}.tsv" for table in TABLES)):
+            for name in (*TABLE_FILES, *_files_of_tables(METHODS)):
                 (folder / name).unlink(missing_ok=True)
         write_file(config, text)
     except OSError as error:
         raise BrainalignError(f"cannot write into {folder}: {error}") from None
 
 
-def write_tables(prepared: Prepared, store: Store, folder: Path) -> None:
+def write_tables(prepared, store: Store, folder: Path) -> None:
     """Write the tables and the provenance of a finished experiment."""
-    scores, diagnostics, choices = tabulate(prepared, store.path)
-    _warn_of_edges(diagnostics)
-    tables = dict(zip(TABLES, (scores, diagnostics, choices, events_per_sample(prepared)), strict=True))
-    for name, table in tables.items():
+    for name, table in METHODS[prepared.experiment.method].tabulate(prepared, store.path).items():
         with whole_file(folder / f"{name}.tsv") as partial:
             write_tsv(table, partial)
     write_file(folder / "provenance.json", json.dumps(provenance(prepared), indent=1, sort_keys=True) + "\n")
 
 
-def _warn_of_edges(diagnostics: pd.DataFrame) -> None:
-    """Log which feature spaces have most penalties at an edge of the grid: a wider grid would change their scores."""
-    shares = edge_table(diagnostics).set_index(["feature_space", "weights"])
-    for edge, column in (("lowest", "at_lowest_alpha"), ("highest", "at_highest_alpha")):
-        for (space, weights), share in shares.loc[shares[column] > EDGE_WARNING, column].items():
-            log.warning(
-                "%s: %.0f %% of targets take the %s alpha of the grid", f"{space} {weights}".strip(), 100 * share, edge
-            )
-
-
-def events_per_sample(prepared: Prepared) -> pd.DataFrame:
-    """Count the events that begin in every sample: columns `run, time` (s) `n_events`."""
-    rows = prepared.recording.responses.rows
-    i_sample = rows["event"] if not prepared.is_series else sample_of_each_event(prepared.recording.events, rows)
-    counts = np.bincount(i_sample, minlength=len(rows))
-    return pd.DataFrame({"run": rows["run"], "time": rows["time"], "n_events": counts})
-
-
-def provenance(prepared: Prepared) -> dict:
+def provenance(prepared) -> dict:
     """Say what the numbers came from: versions, hashes, seeds; the same for two equal runs."""
     return {
         "brainalign": __version__,
@@ -137,9 +117,9 @@ def provenance(prepared: Prepared) -> dict:
             "sha256": prepared.experiment.key,
             "seed": prepared.experiment.seed,
         },
-        "data": prepared.recording.responses.provenance,
+        "data": prepared.provenance,
         "citation": _citation(prepared.experiment.data.set),
-        "extractions": {cell.name: cell.settings for cell in prepared.extractions.values()},
+        "extractions": {cell.name: cell.settings for cell in prepared.features.cells.values()},
         "cells": [cell.folder for cell in prepared.cells],
         "machine": {
             "python": platform.python_version(),
@@ -173,7 +153,7 @@ def read_provenance(folder: Path) -> dict:
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """Read one of `TABLES` of a results folder.
+    """Read one of the tables of a results folder.
 
     Raises
     ------
@@ -185,9 +165,8 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
         raise MissingData(
             f"{path}: not there; is {folder} a results folder, and did the run finish? See `brainalign status`"
         )
-    text = ("subject", "feature_space", "weights", "layer", "target", "metric", "ceiling_kind", "run")
-    table = read_tsv(path, dtype=dict.fromkeys(text, str), na_values=("",))
-    return table.fillna({column: "" for column in text if column in table})
+    table = read_tsv(path, dtype=dict.fromkeys(TEXT, str), na_values=("",))
+    return table.fillna({column: "" for column in TEXT if column in table})
 
 
 def read_config(folder: Path) -> Experiment:
@@ -213,7 +192,8 @@ def cell_states(folder: Path, *, data_dir: Path | None = None) -> pd.DataFrame:
         file is missing or changed), or "stale" (finished, but its data, model, settings or the version of brainalign
         have changed since).
     """
-    prepared = prepare(read_config(folder), data_dir)
+    experiment = read_config(folder)
+    prepared = METHODS[experiment.method].prepare(experiment, data_dir)
     store = Store(folder / "cells")
     rows, wanted = [], set()
     for cell in prepared.cells:
@@ -229,11 +209,15 @@ def cell_states(folder: Path, *, data_dir: Path | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _table_states(folder: Path, prepared: Prepared) -> list[dict]:
+def _files_of_tables(methods) -> list[str]:
+    return [f"{table}.tsv" for name in methods for table in METHODS[name].TABLES]
+
+
+def _table_states(folder: Path, prepared) -> list[dict]:
     """State of every table: missing, or stale when it was written from other cells."""
     written = read_provenance(folder)["cells"] if (folder / "provenance.json").exists() else None
     states = []
-    for name in (*(f"{table}.tsv" for table in TABLES), "provenance.json", "report.html"):
+    for name in (*_files_of_tables([prepared.experiment.method]), *TABLE_FILES):
         state = "missing" if not (folder / name).exists() else "finished"
         if state == "finished" and written != [cell.folder for cell in prepared.cells]:
             state = "stale"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,11 @@ def load_analysis():
         return module
 
     return load
+
+
+@pytest.fixture
+def interrupts_are_heard():
+    """A shell has background jobs ignore interrupts, and what they start inherits it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

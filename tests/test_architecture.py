@@ -31,11 +31,10 @@ ALLOWED = {
     "align.epochs": BASE | {"arrays", "align.delays", "simulate"},
     "config": BASE | CORE | BORDERS | {"arrays"},
     "pipeline": BASE | CORE | BORDERS | {"", "arrays", "config", "jobs.cells"},
-    "scores": BASE | CORE | {"arrays", "pipeline"},
     "jobs": BASE | {"config"},
     "plots": {"arrays", "encode", "stats", "errors"},
-    "results": BASE | BORDERS | {"", "arrays", "config", "jobs", "pipeline", "scores"},
-    "report": BASE | {"arrays", "config", "encode", "plots", "results", "scores"},
+    "results": BASE | BORDERS | {"", "arrays", "config", "jobs", "pipeline"},
+    "report": BASE | {"arrays", "config", "encode", "pipeline", "plots", "results"},
     "cli": BASE | BORDERS | {"", "config", "jobs", "pipeline", "report", "results"},
 }
 
@@ -72,8 +71,7 @@ HEAVY = {
     "align.epochs": NUMERIC | {"pandas", "mne"},
     "config": {"numpy"},
     "pipeline": {"numpy", "pandas"},
-    "scores": {"numpy", "pandas"},
-    "results": {"numpy", "pandas"},
+    "results": {"pandas"},
     "jobs": set(),
     "plots": {"numpy", "pandas", "matplotlib", "nilearn", "mne"},
     "report": {"numpy", "pandas", "matplotlib", "mne"},

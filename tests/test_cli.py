@@ -158,6 +158,7 @@ def started(small, *more):
     return subprocess.Popen(command, cwd=small.parent, stderr=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.usefixtures("interrupts_are_heard")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 75)])
 def test_signals_end_a_run_with_their_status_and_a_rerun_continues(brainalign, small, number, status):
     many = "\n".join(f'[features.w{i}]\nextractor = "words"\nquantities = ["rate"]\ncolumns = []\n' for i in range(60))

@@ -24,6 +24,7 @@ TABLE = {
     "encode": {"outer": {"kind": "groups"}, "inner": {"kind": "groups"}},
     "report": {"ceilings": ["split_half", "leave_one_subject_out"]},
 }
+pytestmark = pytest.mark.usefixtures("interrupts_are_heard")
 
 
 def run(folder):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from brainalign import report
-from brainalign.config import parse_experiment
+from brainalign.config import FRAMES, parse_experiment
 from brainalign.errors import BrainalignError, MissingData, UnknownName
+from brainalign.pipeline.scores import COLUMNS
+from brainalign.report import encoding
 from brainalign.results import (
     cell_states,
     describe_data_set,
@@ -13,7 +15,6 @@ from brainalign.results import (
     read_table,
     run_experiment,
 )
-from brainalign.scores import COLUMNS
 
 TABLE = {
     "name": "small",
@@ -40,6 +41,37 @@ def finished(tmp_path_factory):
     assert outcome.complete
     report.write(folder)
     return folder
+
+
+def test_every_method_has_its_page():
+    from brainalign.pipeline import METHODS
+
+    assert list(METHODS) == list(report.PAGES) == list(FRAMES)
+    for name in METHODS:
+        assert {"prepare", "Computer", "tabulate", "find_problems", "plan_cells", "TABLES"} <= set(vars(METHODS[name]))
+        assert {"add_sections", "methods", "summary"} <= set(vars(report.PAGES[name]))
+
+
+def test_unique_contributions_are_told_with_what_they_are(tmp_path):
+    features = {name: {"extractor": "words", "quantities": [name]} for name in ("rate", "length", "position_in_run")}
+    encode = {**TABLE["encode"], "controls": "", "together": list(features), "estimator": "banded"}
+    experiment = parse_experiment({**TABLE, "features": features, "encode": encode})
+    run_experiment(experiment, tmp_path)
+    page = report.write(tmp_path).read_text()
+    for expected in ("Unique contributions (pearson)", "Unique contributions (r2)", "all together", "can be negative"):
+        assert expected in page
+    for expected in ("A banded ridge regression", "Nunez-Elizalde", "Lescroart"):
+        assert expected in page
+    assert "Layer profile" not in page
+    unique = read_table(tmp_path, "unique_contributions").query("metric == 'r2' and subject == 'mean'")
+    scores = read_table(tmp_path, "scores").query("metric == 'r2' and subject == 'mean'")
+    whole = scores[scores["feature_space"] == "rate+length+position_in_run"].set_index("target")["score"]
+    without = scores[scores["feature_space"] == "length+position_in_run"].set_index("target")["score"]
+    of_rate = unique[unique["feature_space"] == "rate"].set_index("target")["unique"]
+    assert of_rate.to_numpy() == pytest.approx((whole - without)[of_rate.index].to_numpy())
+    printed = report.best_of(tmp_path)
+    assert "all together" in printed
+    assert "length+position" not in printed
 
 
 def test_scores_have_the_stable_columns_and_every_row_once(finished):
@@ -230,7 +262,7 @@ def test_the_only_layer_is_in_the_summary(tmp_path):
 def test_scores_are_not_divided_by_a_ceiling_that_is_noise(finished):
     scores = read_table(finished, "scores")
     low = scores.assign(noise_ceiling=scores["noise_ceiling"].where(scores["target"] != "silent", 0.003))
-    table = report.summary_table(low, subject="mean", metric="pearson", controls="words").set_index("target")
+    table = encoding.summary_table(low, subject="mean", metric="pearson", controls="words").set_index("target")
     normalised = table["gpt2 trained / ceiling"]
     assert np.isnan(normalised["silent"])
     expected = table.loc["temporal", "gpt2 trained"] / table.loc["temporal", "ceiling"]

@@ -1,4 +1,4 @@
-"""Data sets: one module per publication, each with a `Config` and `load(config, data_dir)`."""
+"""Data sets: one module per publication, each with a `Config` and `load` or, of dissimilarities, `load_rdms`."""
 
 from brainalign.registry import registry_of_folder
 

@@ -4,4 +4,10 @@ import importlib
 
 from brainalign.registry import Registry
 
-ESTIMATORS = Registry("encoding model", {"ridge": lambda: importlib.import_module("brainalign.encode.ridge").RidgeCV})
+ESTIMATORS = Registry(
+    "encoding model",
+    {
+        "ridge": lambda: importlib.import_module("brainalign.encode.ridge").RidgeCV,
+        "banded": lambda: importlib.import_module("brainalign.encode.banded").BandedRidgeCV,
+    },
+)

@@ -339,10 +339,12 @@ def candidates(n_spaces, n_iter, *, concentration=(0.1, 1.0), seed=0):
     Returns
     -------
     gammas : array of shape (n_iter, n_spaces)
-        The first k are the same for every `n_iter` of k or more.
+        The first k are the same for every `n_iter` of k or more. One feature space has one candidate.
     """
     concentration = positive(concentration, ordered=False)
-    fixed = np.vstack([np.full((1, n_spaces), 1 / n_spaces), np.eye(n_spaces)[: n_spaces if n_spaces > 1 else 0]])
+    if n_spaces == 1:
+        return np.ones((1, 1))
+    fixed = np.vstack([np.full((1, n_spaces), 1 / n_spaces), np.eye(n_spaces)])
     generator = np.random.default_rng(seed)
     drawn = [
         generator.dirichlet(np.full(n_spaces, concentration[i % len(concentration)]))

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 from scipy.spatial.distance import squareform
 
-from brainalign.arrays import sha256_of
+from brainalign.arrays import Rdms, sha256_of
 from brainalign.compare.rsa import COMPARISONS, noise_ceiling, pearson
-from brainalign.data import DATASETS, _kriegeskorte2008
+from brainalign.data import DATASETS, kriegeskorte2008
 from brainalign.data._manifest import load_manifest
 from brainalign.errors import MissingData
 
@@ -20,12 +20,12 @@ def facts():
 
 @pytest.fixture(scope="module")
 def rdms(data_dir):
-    return _kriegeskorte2008.load_rdms(data_dir)
+    return kriegeskorte2008.published_rdms(data_dir)
 
 
 @pytest.fixture(scope="module")
 def images(data_dir):
-    return _kriegeskorte2008.load_images(data_dir)
+    return kriegeskorte2008.load_images(data_dir)
 
 
 def of(rdms, **chosen):
@@ -33,9 +33,29 @@ def of(rdms, **chosen):
     return rdms.take_rows(keep).values
 
 
-def test_it_is_no_data_set_of_an_experiment():
-    assert "kriegeskorte2008" not in DATASETS
-    assert not hasattr(_kriegeskorte2008, "load")
+def test_it_has_dissimilarities_and_no_recording():
+    assert callable(DATASETS["kriegeskorte2008"].load_rdms)
+    assert not hasattr(kriegeskorte2008, "load")
+
+
+@pytest.mark.parametrize(
+    ("targets", "models", "n_rdms"), [(("human_it", "monkey_it"), True, 9), (("human_it",), False, 8)]
+)
+def test_an_experiment_is_given_what_it_asks_for(data_dir, tmp_path, monkeypatch, targets, models, n_rdms):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    stimuli = kriegeskorte2008.load_rdms(kriegeskorte2008.Config(targets=targets, models=models), data_dir)
+    assert stimuli.brains.shape == (n_rdms, 4186)
+    assert tuple(stimuli.brains.rows["target"].unique()) == targets
+    assert (stimuli.models is not None) == models
+    if models:
+        names = stimuli.models.rows["name"].tolist()
+        assert "EVA" in names
+        assert "monkeyIT" not in names
+    written = list(tmp_path.rglob("*.ppm"))
+    assert sorted(stimuli.events["image"]) == sorted(map(str, written))
+    before = {path: path.stat().st_mtime_ns for path in written}
+    kriegeskorte2008.load_rdms(kriegeskorte2008.Config(), data_dir)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.ppm")} == before
 
 
 def test_there_are_as_many_rdms_as_published(rdms, facts):
@@ -138,13 +158,13 @@ def test_provenance_names_every_file(rdms, data_dir):
 
 def test_rdms_are_saved_and_read_back(rdms, tmp_path):
     rdms.save(tmp_path)
-    again = _kriegeskorte2008.Rdms.load(tmp_path)
+    again = Rdms.load(tmp_path)
     np.testing.assert_array_equal(again.values, rdms.values)
     pd.testing.assert_frame_equal(again.rows, rdms.rows)
 
 
 def test_written_images_are_the_same_pixels(images, data_dir, tmp_path):
-    events = _kriegeskorte2008.write_images(data_dir, tmp_path / "images")
+    events = kriegeskorte2008.write_images(data_dir, tmp_path / "images")
     assert events.columns[:4].tolist() == ["run", "onset", "duration", "image"]
     assert len(events) == 92
     assert events["onset"].tolist() == list(range(92))
@@ -157,20 +177,20 @@ def test_written_images_are_the_same_pixels(images, data_dir, tmp_path):
 
 def test_absent_and_changed_files_are_refused(tmp_path, data_dir):
     with pytest.raises(MissingData, match=r"(?s)92_brainRDMs\.mat.*brainalign fetch kriegeskorte2008"):
-        _kriegeskorte2008.load_rdms(tmp_path)
+        kriegeskorte2008.load_rdms(kriegeskorte2008.Config(), tmp_path)
     folder = tmp_path / "kriegeskorte2008"
     folder.mkdir()
-    cut = (data_dir / "kriegeskorte2008" / _kriegeskorte2008.MAIN).read_bytes()[:-100]
-    (folder / _kriegeskorte2008.MAIN).write_bytes(cut)
+    cut = (data_dir / "kriegeskorte2008" / kriegeskorte2008.MAIN).read_bytes()[:-100]
+    (folder / kriegeskorte2008.MAIN).write_bytes(cut)
     with pytest.raises(MissingData, match="not the published file"):
-        _kriegeskorte2008.load_images(tmp_path)
+        kriegeskorte2008.load_images(tmp_path)
 
 
 def test_what_is_no_rdm_is_refused():
     square = np.ones((92, 92)) - np.eye(92)
-    assert _kriegeskorte2008._condensed(square, "x").shape == (4186,)
+    assert kriegeskorte2008._condensed(square, "x").shape == (4186,)
     crooked = square.copy()
     crooked[3, 5] = 2
     for wrong in (square[:91, :91], square + np.eye(92), crooked, np.ones(4185), np.full(4186, np.nan)):
         with pytest.raises(MissingData, match="x is no"):
-            _kriegeskorte2008._condensed(wrong, "x")
+            kriegeskorte2008._condensed(wrong, "x")

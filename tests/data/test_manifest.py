@@ -37,7 +37,9 @@ def test_every_manifest_is_found_and_valid():
 
 def test_every_data_set_has_config_and_load():
     for name in DATASETS:
-        assert callable(DATASETS[name].load)
+        verbs = [verb for verb in ("load", "load_rdms") if hasattr(DATASETS[name], verb)]
+        assert verbs
+        assert all(callable(getattr(DATASETS[name], verb)) for verb in verbs)
         assert DATASETS[name].Config.model_config["frozen"]
     assert not [name for name in DATASETS if name.startswith("_")]
 

@@ -11,7 +11,7 @@ from brainalign.encode.score import cross_validate, nested_choice
 from brainalign.encode.splits import Groups
 from brainalign.errors import MissingData, UnknownName
 from brainalign.extract import text, words
-from brainalign.pipeline import MEAN, standardised_subjects, with_group_mean
+from brainalign.pipeline.subjects import MEAN, standardised_subjects, with_group_mean
 
 N_SEEDS = 20
 TARGETS = list(simulated.REGIONS)

@@ -1,8 +1,7 @@
 """92 object images, and how dissimilar they are to human and monkey inferior temporal cortex (IT), people and models.
 
 The published files hold images and dissimilarities. There is no recording in them: no samples, no clock, no responses.
-So there is no `load` that could give a `Recording`, and this module is not among the data sets of an experiment file,
-as its name tells by the underscore. Its functions are for analyses.
+So there is no `load`; `load_rdms` serves experiments with `[compare]`.
 
 References
 ----------
@@ -11,38 +10,76 @@ in inferior temporal cortex of man and monkey. Neuron 60:1126-1141. doi:10.1016/
 Meys, Bodurka, Goebel, Bandettini & Kriegeskorte (2013), Front Psychol 4:128.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pooch
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.io import loadmat
 
-from brainalign.arrays import LabelledArray
-from brainalign.data._manifest import provenance_of, require_folder, verified_files
+from brainalign.arrays import Dissimilarities, Rdms
+from brainalign.data._manifest import check_files, provenance_of, require_folder, verified_files
 from brainalign.errors import MissingData
+from brainalign.files import sha256_of, whole_file
 
 NAME = "kriegeskorte2008"
 MAIN = "Kriegeskorte_Neuron2008_supplementalData.mat"
 BRAIN, BEHAVIOUR, MODELS = "92_brainRDMs.mat", "92_behavRDMs.mat", "92_modelRDMs.mat"
 HMAX = "rdm92_HMAXnatImPatch.mat"
+FILES = [MAIN, BRAIN, BEHAVIOUR, MODELS, HMAX]
 N_IMAGES = 92
 PAIRS = np.triu_indices(N_IMAGES, k=1)
 MEAN = "mean"
 
+Area = Literal["human_it", "monkey_it"]
 
-class Rdms(LabelledArray):
-    """Dissimilarities, one RDM per row.
 
-    Rows `source, subject, session, name`; columns `first, second`: positions of the two images, counted from 0, in the
-    order of `scipy.spatial.distance.squareform` and of `brainalign.compare.rsa`.
+class Config(BaseModel):
+    """Settings of the data set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    targets: tuple[Area, ...] = Field(
+        ("human_it", "monkey_it"), min_length=1, description="human_it: four people, two sessions each; monkey_it"
+    )
+    models: bool = Field(True, description="compare the published models too, and EVA, human early visual cortex")
+
+
+def check(config: Config, data_dir: Path) -> list[str]:  # noqa: ARG001 - every setting needs the same files
+    """List what stands in the way of loading, before any work."""
+    try:
+        return check_files(NAME, require_folder(data_dir), FILES)
+    except MissingData as error:
+        return [str(error)]
+
+
+def load_rdms(config: Config, data_dir: Path) -> Dissimilarities:
+    """Load the images, and the dissimilarities of the brain areas that are asked for.
+
+    Returns
+    -------
+    dissimilarities : Dissimilarities
+        `events` of `write_images`, the images in the user's cache folder. `brains`: (9, 4186), eight human sessions and
+        monkey IT. `models`: the published ones by name, without the copy of monkey IT that is among them.
+
+    Raises
+    ------
+    MissingData
+        A file is absent, is not the published one, or holds something else.
     """
+    rdms = published_rdms(data_dir)
+    source, name = rdms.rows["source"], rdms.rows["name"]
+    areas = rdms.take_rows(source.isin(config.targets).to_numpy())
+    brains = replace(areas, rows=areas.rows.rename(columns={"source": "target"}))
+    models = rdms.take_rows(((source == "model") & (name != "monkeyIT")).to_numpy())
+    folder = Path(pooch.os_cache("brainalign")) / NAME / sha256_of(require_folder(data_dir) / NAME / MAIN)[:16]
+    return Dissimilarities(write_images(data_dir, folder), brains, models if config.models else None)
 
-    required_rows: ClassVar[tuple[str, ...]] = ("source", "subject", "session", "name")
-    required_columns: ClassVar[tuple[str, ...]] = ("first", "second")
 
-
-def load_rdms(data_dir: Path) -> Rdms:
+def published_rdms(data_dir: Path) -> Rdms:
     """Load all dissimilarities of the 92 images.
 
     Parameters
@@ -53,7 +90,7 @@ def load_rdms(data_dir: Path) -> Rdms:
     Returns
     -------
     rdms : Rdms
-        (35, 4186), float64. `source` tells whose they are:
+        (35, 4186), float64, rows `source, subject, session, name`. `source` tells whose they are:
 
         - "human_it": 1 - Pearson's r of fMRI patterns of 316 voxels, `subject` BE, KO, SN, TI, `session` 1, 2.
         - "human_it_mean": the mean of these eight, as in figure 1 of the paper.
@@ -69,7 +106,7 @@ def load_rdms(data_dir: Path) -> Rdms:
     MissingData
         A file is absent, is not the published one, or holds something else.
     """
-    files = verified_files(NAME, require_folder(data_dir), [MAIN, BRAIN, BEHAVIOUR, MODELS, HMAX])
+    files = verified_files(NAME, require_folder(data_dir), FILES)
     rows, values = [], []
 
     def add(rdm, *, source, subject=MEAN, session=MEAN, name):
@@ -144,7 +181,10 @@ def write_images(data_dir: Path, folder: Path) -> pd.DataFrame:
     paths = [folder / f"image_{i:02d}.ppm" for i in range(1, len(images) + 1)]
     for path, image in zip(paths, images, strict=True):
         height, width, _ = image.shape
-        path.write_bytes(f"P6 {width} {height} 255\n".encode() + image.tobytes())
+        content = f"P6 {width} {height} 255\n".encode() + image.tobytes()
+        if not path.exists() or path.read_bytes() != content:
+            with whole_file(path) as partial:
+                partial.write_bytes(content)
     events = pd.DataFrame({"run": "1", "onset": np.arange(len(images), dtype=float), "duration": 1.0})
     return events.assign(image=[str(path) for path in paths]).join(categories)
 

@@ -4,8 +4,8 @@ import pytest
 
 from brainalign.arrays import Responses
 from brainalign.encode.score import FoldScores
-from brainalign.pipeline import with_group_mean
-from brainalign.scores import nested_scores, noise_ceilings
+from brainalign.pipeline.scores import nested_scores, noise_ceilings, unique_contributions
+from brainalign.pipeline.subjects import with_group_mean
 
 
 def layer(inner, score):
@@ -74,3 +74,34 @@ def test_a_published_ceiling_comes_with_the_data():
     columns = one.columns.assign(noise_ceiling=[0.5, np.nan], ceiling_kind="published ncsnr")
     table = noise_ceilings(Responses(one.values, one.rows, columns), ("published",), 0)
     assert table[["target", "noise_ceiling", "ceiling_kind"]].to_numpy().tolist() == [["a", 0.5, "published ncsnr"]]
+
+
+def test_what_is_unique_is_all_less_all_without_it():
+    score = {"a": 0.3, "b": 0.2, "c": 0.1, "a+b+c": 0.5, "b+c": 0.25, "a+c": 0.4, "a+b": 0.52}
+    rows = [
+        {"subject": "s", "feature_space": name, "weights": "trained" if name == "b" else "", "target": target,
+         "metric": metric, "score": value * scale}
+        for name, value in score.items()
+        for target, scale in (("X", 1.0), ("Y", 2.0))
+        for metric in ("pearson", "r2")
+    ]  # fmt: skip
+    scores = pd.DataFrame(rows).sample(frac=1, random_state=0)
+    trap = {"feature_space": "a+b", "weights": "trained", "subject": "s", "target": "X", "metric": "r2", "score": 9.0}
+    scores = pd.concat([scores, pd.DataFrame([trap])])  # a joint model with controls is another one
+    table = unique_contributions(scores, ("a", "b", "c"))
+    assert len(table) == 3 * 2 * 2
+    found = table.set_index(["feature_space", "target", "metric"])
+    assert found.loc[("a", "X", "r2"), "unique"] == pytest.approx(0.25)
+    assert found.loc[("b", "Y", "pearson"), "unique"] == pytest.approx(0.2)
+    assert found.loc[("c", "X", "r2"), "unique"] == pytest.approx(-0.02)
+    assert found.loc[("b", "X", "r2"), ["alone", "together"]].tolist() == pytest.approx([0.2, 0.5])
+    assert len(unique_contributions(scores, ())) == 0
+
+
+def test_two_spaces_need_no_further_model():
+    rows = [("a", 0.3), ("b", 0.2), ("a+b", 0.4)]
+    scores = pd.DataFrame(rows, columns=["feature_space", "score"]).assign(
+        subject="s", weights="", target="X", metric="r2"
+    )
+    table = unique_contributions(scores, ("a", "b")).set_index("feature_space")
+    assert table["unique"].to_dict() == pytest.approx({"a": 0.2, "b": 0.1})

@@ -1,6 +1,7 @@
-"""Finished cells -> the tidy table of scores: nested layer choice, noise ceilings, diagnostics."""
+"""Score cells on disk, and tidy tables made from them: nested layer choice, noise ceilings, unique contributions."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,23 +10,31 @@ from brainalign.arrays import Responses
 from brainalign.encode.ceiling import leave_one_subject_out, split_half
 from brainalign.encode.metrics import METRICS
 from brainalign.encode.score import FoldScores, nested_choice
-from brainalign.pipeline import MEAN, Prepared, read_fold_scores, standardised_subjects
+from brainalign.pipeline.subjects import MEAN, standardised_subjects
 
 COLUMNS = (
     "subject", "feature_space", "weights", "layer", "target", "metric", "score", "score_sd", "n_folds", "log10_alpha",
     "noise_ceiling", "ceiling_kind",
 )  # fmt: skip
 NESTED = "nested"
+UNIQUE_COLUMNS = ("subject", "feature_space", "target", "metric", "unique", "alone", "together")
 
 
-def tabulate(prepared: Prepared, path_of: Callable) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Gather the finished cells of an experiment.
+def gather_scores(
+    candidates: dict, responses: Responses, path_of: Callable, *, ceilings: tuple[str, ...], seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Gather the finished score cells of an experiment.
 
     Parameters
     ----------
-    prepared : Prepared
+    candidates : dict of Cell to Candidate
+    responses : Responses
     path_of : callable
         Cell -> folder of the finished cell.
+    ceilings : tuple of str
+        Kinds of noise ceiling, see `noise_ceilings`.
+    seed : int
+        Of split halves.
 
     Returns
     -------
@@ -38,12 +47,9 @@ def tabulate(prepared: Prepared, path_of: Callable) -> tuple[pd.DataFrame, pd.Da
     choices : DataFrame
         Per subject, target and feature space: how many folds chose which layer.
     """
-    columns = prepared.recording.responses.columns
-    ceilings = noise_ceilings(
-        prepared.recording.responses, prepared.experiment.report.ceilings, prepared.experiment.seed
-    )
+    columns = responses.columns
     blocks, diagnostics, choices = [], [], []
-    for (feature_space, weights), group in _by_space(prepared).items():
+    for (feature_space, weights), group in _by_space(candidates).items():
         cells = [read_fold_scores(path_of(cell)) for cell, _ in group]
         layers = [candidate.layer for _, candidate in group]
         for layer, cell in zip(layers, cells, strict=True):
@@ -57,7 +63,8 @@ def tabulate(prepared: Prepared, path_of: Callable) -> tuple[pd.DataFrame, pd.Da
             blocks += [_block(columns, what, metric, nested) for metric in METRICS]
             choices.append(_choice_counts(columns, feature_space, weights, layers, chosen))
     scores = pd.concat(blocks, ignore_index=True)
-    scores = scores.merge(ceilings, how="left", on=["subject", "target", "metric"], validate="many_to_one")
+    of_targets = noise_ceilings(responses, ceilings, seed)
+    scores = scores.merge(of_targets, how="left", on=["subject", "target", "metric"], validate="many_to_one")
     empty = pd.DataFrame(columns=["feature_space", "weights", "subject", "target", "layer", "n_folds"])
     return scores[list(COLUMNS)], pd.DataFrame(diagnostics), pd.concat(choices, ignore_index=True) if choices else empty
 
@@ -69,6 +76,47 @@ def headline(scores: pd.DataFrame) -> pd.DataFrame:
     """
     n_layers = scores.groupby(["feature_space", "weights"])["layer"].transform("nunique")
     return scores[(scores["layer"] == NESTED) | (n_layers == 1)]
+
+
+def unique_contributions(scores: pd.DataFrame, together: tuple[str, ...]) -> pd.DataFrame:
+    """Say what each feature space explains that the others, all together, do not.
+
+        unique(s) = score(all) - score(all without s)
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As in scores.tsv: of all feature spaces together, of all but each in turn, and of each alone.
+    together : tuple of str
+        The feature spaces.
+
+    Returns
+    -------
+    unique : DataFrame
+        One row per subject x feature space x target x metric, columns `UNIQUE_COLUMNS`: the unique contribution, and
+        the scores of the feature space alone and of all together. Negative values are kept: on held-out data a feature
+        space can make a joint model worse. In r2 it is the unique variance explained; in r, a difference of scores.
+
+    References
+    ----------
+    Lescroart, Stansbury & Gallant (2015), Front Comput Neurosci 9:135; de Heer et al. (2017), J Neurosci 37:6539.
+    """
+    if not together:
+        return pd.DataFrame(columns=list(UNIQUE_COLUMNS))
+    by = ["subject", "target", "metric"]
+    joint = scores[scores["weights"].eq("") | scores["feature_space"].isin(together)]
+
+    def score_of(names):
+        rows = joint[joint["feature_space"] == "+".join(names)]
+        return rows.set_index(by)["score"]
+
+    full = score_of(together)
+    tables = []
+    for name in together:
+        rest = tuple(other for other in together if other != name)
+        of_space = {"feature_space": name, "unique": full - score_of(rest), "alone": score_of([name]), "together": full}
+        tables.append(pd.DataFrame(of_space).reset_index())
+    return pd.concat(tables, ignore_index=True)[list(UNIQUE_COLUMNS)]
 
 
 def edge_table(diagnostics: pd.DataFrame) -> pd.DataFrame:
@@ -142,9 +190,9 @@ def _ceiling_table(subjects, targets, values, kind) -> pd.DataFrame:
     )
 
 
-def _by_space(prepared: Prepared) -> dict[tuple[str, str], list]:
+def _by_space(candidates: dict) -> dict[tuple[str, str], list]:
     groups: dict[tuple[str, str], list] = {}
-    for cell, candidate in prepared.candidates.items():
+    for cell, candidate in candidates.items():
         groups.setdefault((candidate.feature_space, candidate.weights), []).append((cell, candidate))
     return groups
 
@@ -177,3 +225,17 @@ def _choice_counts(columns, feature_space, weights, layers, chosen) -> pd.DataFr
             "n_folds": counts[i_target, i_layer],
         }
     )
+
+
+def write_fold_scores(result: FoldScores, folder: Path) -> None:
+    """Write the arrays of a score cell, one `.npy` each."""
+    arrays = {"alpha": result.alpha, "inner_score": result.inner_score, "alpha_at_edge": result.alpha_at_edge}
+    for name, values in (*arrays.items(), *((f"score_{metric}", values) for metric, values in result.scores.items())):
+        np.save(folder / f"{name}.npy", values, allow_pickle=False)
+
+
+def read_fold_scores(folder: Path) -> FoldScores:
+    """Read what `write_fold_scores` wrote."""
+    arrays = {path.stem: np.load(path, allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
+    scores = {metric: arrays.pop(f"score_{metric}") for metric in METRICS}
+    return FoldScores(scores, **arrays)
