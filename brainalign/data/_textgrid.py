@@ -10,6 +10,7 @@ from brainalign.errors import MissingData
 _FIELD = re.compile(
     r'^[ \t]*(class|name|xmin|xmax|text|intervals: size)[ \t]*=[ \t]*("(?:[^"]|"")*"|[^"\s]+)', re.MULTILINE
 )
+_N_TIERS = re.compile(r"^[ \t]*size[ \t]*=[ \t]*(\d+)", re.MULTILINE)
 
 
 def read_textgrid(path: Path) -> dict[str, pd.DataFrame]:
@@ -29,7 +30,7 @@ def read_textgrid(path: Path) -> dict[str, pd.DataFrame]:
     Raises
     ------
     MissingData
-        The file is absent, is not a long TextGrid, is cut, or its intervals overlap or run backwards.
+        The file is absent, is not a long TextGrid, is cut, or its intervals overlap, run backwards or lack a time.
 
     References
     ----------
@@ -39,13 +40,17 @@ def read_textgrid(path: Path) -> dict[str, pd.DataFrame]:
     text = _decoded(path)
     if 'Object class = "TextGrid"' not in text[:200] or "item []:" not in text:
         raise MissingData(f"{path}: not a TextGrid in long text format; in Praat: Save as text file...")
-    tiers = {}
-    for kind, name, size, intervals in _tiers(text):
+    tiers, found, announced = {}, _tiers(text), _N_TIERS.search(text)
+    for kind, name, size, intervals in found:
         if kind != "IntervalTier":
             continue
         if name in tiers:
             raise MissingData(f"{path}: two tiers are called {name!r}")
         tiers[name] = _checked(intervals, size, f"{path}, tier {name!r}")
+    if announced is None or int(announced[1]) != len(found):
+        raise MissingData(
+            f"{path}: {announced[1] if announced else 'no'} tiers announced, {len(found)} found; the file is cut"
+        )
     return tiers
 
 
@@ -56,7 +61,7 @@ def _decoded(path: Path) -> str:
         raise MissingData(f"{path}: no such file") from None
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        return raw.decode(encoding)
+        return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise MissingData(f"{path}: not {encoding.upper()} at byte {error.start}") from None
 
@@ -91,15 +96,17 @@ def _checked(fields: list[tuple[str, str]], size: int, where: str) -> pd.DataFra
     values = [value for _, value in fields]
     tier = pd.DataFrame(
         {
-            "start": [float(value) for value in values[0::3]],
-            "end": [float(value) for value in values[1::3]],
+            "start": pd.to_numeric(pd.Series(values[0::3], dtype=str), errors="coerce").astype(float),
+            "end": pd.to_numeric(pd.Series(values[1::3], dtype=str), errors="coerce").astype(float),
             "label": pd.Series([_unquoted(value).strip() for value in values[2::3]], dtype=str),
         }
     )
-    backwards = (tier["end"] <= tier["start"]) | (tier["start"] < tier["end"].shift(fill_value=float("-inf")))
-    if backwards.any():
-        i_interval = int(backwards.to_numpy().argmax())
+    wrong = ~(tier["end"] > tier["start"]) | (tier["start"] < tier["end"].shift(fill_value=float("-inf")))
+    if wrong.any():
+        i_interval = int(wrong.to_numpy().argmax())
+        xmin, xmax, _ = values[3 * i_interval : 3 * i_interval + 3]
         raise MissingData(
-            f"{where}: interval {i_interval + 1} {tier.iloc[i_interval].to_dict()} overlaps or has no length"
+            f"{where}: interval {i_interval + 1} from {xmin} to {xmax} overlaps, has no length, or its times are no"
+            " numbers"
         )
     return tier

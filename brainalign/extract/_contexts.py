@@ -15,9 +15,9 @@ Events with a column `sentence` and no `word` are a text each, which only `shuff
 import numpy as np
 import pandas as pd
 
-from brainalign.errors import BrainalignError, Misaligned
-from brainalign.extract._tokens import Text, is_clitic, stimulus_column, texts_of
-from brainalign.extract.words import _ends_sentence
+from brainalign.errors import BrainalignError
+from brainalign.extract._tokens import Text, is_attached, stimulus_column, texts_of
+from brainalign.extract.words import sentence_numbers
 
 NO_EVENT = -1  # of words that are read, but whose activations are not kept
 
@@ -71,45 +71,10 @@ def texts_in_context(
     return [_part(text, where) for text in texts for where in _sentences(text, sentence)]
 
 
-def sentence_numbers(events: pd.DataFrame) -> np.ndarray:
-    """Give the number of the sentence that each word is in, over all runs, shape (n_events,).
-
-    By the column `sentence_id` where there is one, else a sentence ends with a word that ends with . ! ? or …, before
-    closing quotes and brackets; "Mr." and the like do not end one.
-
-    Raises
-    ------
-    Misaligned
-        No such column and no such word, or a word without `sentence_id`.
-    """
-    if "sentence_id" in events:
-        without = np.flatnonzero(events["sentence_id"].isna())
-        if len(without):
-            raise Misaligned(f"{len(without)} events have no sentence_id, the first is event {without[0]}")
-        return events.groupby(["run", "sentence_id"], sort=False).ngroup().to_numpy()
-    ends = np.array([_ends_sentence(word) for word in events["word"]])
-    if not ends.any():
-        raise Misaligned(
-            "events have no column sentence_id and no word ends with . ! or ?, so where sentences begin is not known;"
-            ' add sentence_id to the events, or set context = "run"'
-        )
-    run = events["run"].to_numpy()
-    ended = pd.Series(ends).groupby(run, sort=False).cumsum().to_numpy()
-    frame = pd.DataFrame({"run": run, "sentence": ended - ends})  # the word that ends a sentence belongs to it
-    return frame.groupby(["run", "sentence"], sort=False).ngroup().to_numpy()
-
-
 def _sentences(text: Text, sentence: np.ndarray) -> list[np.ndarray]:
     """Give the places of every sentence's words in the text of a run."""
-    number = sentence[text.events]
-    starts = np.flatnonzero(np.diff(number, prepend=-1))
-    again = starts[pd.Series(number[starts]).duplicated().to_numpy()]
-    if len(again):
-        raise Misaligned(
-            f"run {text.run!r}: the sentence_id of event {text.events[again[0]]} ({text.units[again[0]]!r}) was that of"
-            " earlier words, with another sentence in between; a sentence's words must follow each other"
-        )
-    return np.split(np.arange(len(number)), starts[1:])
+    starts = np.flatnonzero(np.diff(sentence[text.events], prepend=-1))
+    return np.split(np.arange(len(text.events)), starts[1:])
 
 
 def _part(text: Text, places: np.ndarray) -> Text:
@@ -137,8 +102,8 @@ def _shuffled(text: Text, pieces: list[np.ndarray], seed: int, attach_clitics: b
 def _words(text: Text, places: np.ndarray, attach_clitics: bool) -> list[np.ndarray]:
     """Split places into words, a clitic in one with the word that it will be attached to."""
     units = [text.units[i] for i in places]
-    attached = [attach_clitics and is_clitic(unit) and units[i - 1][-1].isalnum() for i, unit in enumerate(units)]
-    return np.split(places, [i for i in range(1, len(units)) if not attached[i]])
+    begins = [i for i in range(1, len(units)) if not (attach_clitics and is_attached(units[i], units[i - 1]))]
+    return np.split(places, begins)
 
 
 def _texts_of_sentences(texts: list[Text], context: str, seed: int) -> list[Text]:

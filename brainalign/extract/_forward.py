@@ -19,16 +19,16 @@ class _Batch(NamedTuple):
 
     Parameters
     ----------
-    pieces : list of array of int
-        The ids of each window's tokens.
+    ids : array of int of shape (n_windows, n_read)
+        With special tokens.
     tokens : array of int of shape (n_kept,)
-        Places of tokens among all that are read, n_windows * n_read, special tokens and padding counted.
+        Places of tokens among all that are read, n_windows * n_read.
     row : array of int of shape (n_kept,)
         The row that each is added to.
     event : array of int of shape (n_rows,)
     """
 
-    pieces: list[np.ndarray]
+    ids: np.ndarray
     tokens: np.ndarray
     row: np.ndarray
     event: np.ndarray
@@ -91,7 +91,7 @@ def pooled_states(
     ]
 
     def compute(batch: _Batch) -> dict[str, np.ndarray]:
-        sums = _sums(model, batch, layers, around)
+        sums = _sums(model, batch, layers)
         order = np.argsort(batch.event, kind="stable")
         for name, values in sums.items():
             require_finite(values[None, order], layers=(name,), name_of=lambda i: name_of(int(batch.event[order[i]])))
@@ -127,7 +127,8 @@ def _counted(event: np.ndarray, pooling: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _batch_of(windows: list[Window], tokens: list[Tokens], counted, around) -> _Batch:
-    n_read = max(w.stop - w.start for w in windows) + sum(map(len, around))
+    begin, end = (np.asarray(special, dtype=np.int64) for special in around)
+    ids = np.stack([np.concatenate([begin, tokens[w.i_text].ids[w.start : w.stop], end]) for w in windows])
     places, begins, events = [], [], []
     for i, w in enumerate(windows):
         event, (pooled, first_of_row) = tokens[w.i_text].event, counted[w.i_text]
@@ -135,15 +136,14 @@ def _batch_of(windows: list[Window], tokens: list[Tokens], counted, around) -> _
         begins_row = first_of_row[kept]
         if not first_of_row[w.first]:  # an event goes on from another window: token by token, for sums in their order
             begins_row |= event[kept] == event[w.first]
-        places.append(i * n_read + len(around[0]) + kept - w.start)
+        places.append(i * ids.shape[1] + len(begin) + kept - w.start)
         begins.append(begins_row)
         events.append(event[kept[begins_row]])
-    pieces = [tokens[w.i_text].ids[w.start : w.stop] for w in windows]
     row = np.cumsum(np.concatenate(begins)) - 1
-    return _Batch(pieces, np.concatenate(places), row, np.concatenate(events))
+    return _Batch(ids, np.concatenate(places), row, np.concatenate(events))
 
 
-def _sums(model, batch: _Batch, layers: tuple[Layer, ...], around) -> dict[str, np.ndarray]:
+def _sums(model, batch: _Batch, layers: tuple[Layer, ...]) -> dict[str, np.ndarray]:
     """Read a batch and add up its tokens: layer name to (n_rows, width)."""
     tokens = torch.from_numpy(batch.tokens).to(model.device)
     row = torch.from_numpy(batch.row)
@@ -153,31 +153,7 @@ def _sums(model, batch: _Batch, layers: tuple[Layer, ...], around) -> dict[str, 
         return torch.zeros(len(batch.event), kept.shape[1]).index_add_(0, row, kept).numpy()
 
     with torch.inference_mode():
-        return run_layers(model, layers, keep=add_up, **_inputs(model, batch.pieces, around))
-
-
-def _inputs(model, pieces: list[np.ndarray], around) -> dict[str, torch.Tensor | None]:
-    """Put windows into one batch, padded on the right so that tokens keep their positions: (n_windows, n_read)."""
-    begin, end = (np.asarray(ids, dtype=np.int64) for ids in around)
-    ids, mask = padded([np.concatenate([begin, piece, end]) for piece in pieces], model.config)
-    return {
-        "input_ids": ids.to(model.device),
-        "attention_mask": None if mask is None else mask.to(model.device),
-    }
-
-
-def padded(sequences: list[np.ndarray], model_config) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Pad token ids on the right: ids and mask of shape (n_sequences, n_read); no mask where all are of one length."""
-    lengths = np.array([len(sequence) for sequence in sequences])
-    padding = model_config.pad_token_id
-    in_vocabulary = isinstance(padding, int) and 0 <= padding < model_config.vocab_size
-    ids = np.full((len(sequences), lengths.max()), padding if in_vocabulary else 0, dtype=np.int64)
-    for i_row, sequence in enumerate(sequences):
-        ids[i_row, : len(sequence)] = sequence
-    if lengths.min() == lengths.max():
-        return torch.from_numpy(ids), None
-    mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
-    return torch.from_numpy(ids), torch.from_numpy(mask)
+        return run_layers(model, layers, keep=add_up, input_ids=torch.from_numpy(batch.ids).to(model.device))
 
 
 def require_finite(states: np.ndarray, *, layers: tuple[int | str, ...], name_of: Callable[[int], str]) -> None:

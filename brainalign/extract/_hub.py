@@ -147,22 +147,25 @@ def _cache_of(model: str) -> Path:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """List the safetensors files of a model folder, in the order of their names.
+    """List the safetensors files of a model folder that transformers reads, in the order of their names.
 
     Raises
     ------
     MissingData
-        None (pickled weights are refused), or a shard that the index names is absent.
+        None (pickled weights are refused), a broken index, or a shard that it names is absent.
     """
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError) as error:
+            raise MissingData(f"{index}: not an index of weights ({error!r}); fetch the model again") from None
         absent = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
         if absent:
             raise MissingData(f"{index} names {absent}, which {folder} does not hold; fetch the model again")
         return [folder / name for name in names]
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
     pickled = sorted(path.name for path in folder.glob("*.bin"))
     if pickled:
         raise MissingData(

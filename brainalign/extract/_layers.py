@@ -164,14 +164,7 @@ def _widths(skeleton, layers: tuple[Layer, ...], *, both_ways: bool) -> dict[str
     ids = torch.zeros((2, 2), dtype=torch.long, device=skeleton.device)
     mask = None if both_ways else torch.ones_like(ids)
     with torch.inference_mode():
-        shapes = run_layers(skeleton, layers, keep=lambda values: values.shape, input_ids=ids, attention_mask=mask)
-    wrong = [name for name, (n_vectors, _) in shapes.items() if n_vectors != ids.numel()]
-    if wrong:
-        raise BrainalignError(
-            f"layers {wrong}: these modules do not give one vector per token (but {shapes[wrong[0]][0]} for"
-            f" {ids.shape[0]} texts of {ids.shape[1]} tokens)"
-        )
-    return {name: width for name, (_, width) in shapes.items()}
+        return run_layers(skeleton, layers, keep=lambda vectors: vectors.shape[1], input_ids=ids, attention_mask=mask)
 
 
 def run_layers(model, layers: tuple[Layer, ...], *, keep: Callable, **inputs) -> dict[str, Any]:
@@ -195,12 +188,15 @@ def run_layers(model, layers: tuple[Layer, ...], *, keep: Callable, **inputs) ->
     ------
     BrainalignError
         The model returns another number of hidden states than its configuration says; a module that does not run, or
-        more than once.
+        more than once; a layer that does not give one vector per token (some models pad within: BigBird, Reformer).
     """
     from brainalign.extract._modules import recording
 
+    ids = inputs["input_ids"]
+
     def kept(values):
-        return keep(values.reshape(-1, values.shape[-1]))
+        vectors = values.reshape(-1, values.shape[-1])
+        return len(vectors), keep(vectors) if len(vectors) == ids.numel() else None
 
     outputs = [layer.path for layer in layers if layer.path and not layer.of_input]
     taken_in = [layer.path for layer in layers if layer.path and layer.of_input]
@@ -218,4 +214,10 @@ def run_layers(model, layers: tuple[Layer, ...], *, keep: Callable, **inputs) ->
     for layer in layers:
         recorded = taken if layer.of_input else given
         result[layer.name] = recorded[layer.path] if layer.path else kept(hidden[int(layer.name)])
-    return result
+    wrong = {name: n_vectors for name, (n_vectors, _) in result.items() if n_vectors != ids.numel()}
+    if wrong:
+        raise BrainalignError(
+            f"layers {list(wrong)}: these do not give one vector per token (but {next(iter(wrong.values()))} for"
+            f" {ids.shape[0]} texts of {ids.shape[1]} tokens); take other layers, or a shorter window"
+        )
+    return {name: of_layer for name, (_, of_layer) in result.items()}

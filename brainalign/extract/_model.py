@@ -58,7 +58,7 @@ def load_config(folder: Path):
     ------
     BrainalignError
         Transformers does not know the model (brainalign runs no code that comes with a model), or it is not a causal or
-        masked language model.
+        masked language model, or reads more than text.
     """
     with quiet_transformers() as transformers:
         try:
@@ -73,6 +73,11 @@ def load_config(folder: Path):
         raise BrainalignError(
             f"{folder}: a model of type {config.model_type!r} is not a causal or masked language model of transformers"
             f"{' (it is an encoder-decoder)' if config.is_encoder_decoder else ''}"
+        )
+    if config.get_text_config() is not config:
+        raise BrainalignError(
+            f"{folder}: a model of type {config.model_type!r} reads more than text; save its language model alone, with"
+            " `save_pretrained`, and give that folder"
         )
     config.use_cache = False
     return config
@@ -170,7 +175,7 @@ def context_length(model_config, tokenizer) -> int | None:
     """
     stated = getattr(model_config, "max_position_embeddings", None)
     limits = [n for n in (stated, tokenizer.model_max_length) if isinstance(n, int) and 0 < n < 10**9]
-    if stated and limits and model_config.pad_token_id is not None:
+    if stated and limits and getattr(model_config, "pad_token_id", None) is not None:
         limits.append(stated - _positions_kept_for_padding(model_config))
     return min(limits, default=None)
 
@@ -222,11 +227,17 @@ def load_trained(folder: Path, model_config, *, kind: str = "AutoModel", not_nee
     Raises
     ------
     BrainalignError
-        The files lack weights of the model (transformers would make them up at random), or cannot be read.
+        The files lack weights of the model (transformers would make them up at random), cannot be read, or are others
+        than `weight_files` lists.
     """
     import torch
     from safetensors import SafetensorError
 
+    if named := getattr(model_config, "transformers_weights", None):
+        raise BrainalignError(
+            f"{folder / 'config.json'}: transformers_weights = {named!r} is another file than those whose bytes are"
+            " recorded; take that line out, and call the file model.safetensors"
+        )
     with quiet_transformers() as transformers:
         try:
             model, found = getattr(transformers, kind).from_pretrained(

@@ -86,7 +86,10 @@ def _done(scratch: Path, parts: Sequence[Part]) -> set[int]:
     division = hashlib.sha256(repr([(part.start, part.stop, part.name) for part in parts]).encode()).hexdigest()
     done, of_parts = scratch / DONE, scratch / DIVISION
     if done.exists() and of_parts.exists() and of_parts.read_text(encoding="ascii") == division:
-        return {int(line) for line in done.read_text(encoding="ascii").split("\n")[:-1]}  # the last may be cut
+        lines, _, cut = done.read_text(encoding="ascii").rpartition("\n")
+        if cut:  # the next line must not be written to its end
+            write_file(done, f"{lines}\n" if lines else "")
+        return {int(line) for line in lines.split()}
     done.unlink(missing_ok=True)
     for leftover in scratch.glob("*.npy"):
         leftover.unlink()

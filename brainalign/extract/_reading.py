@@ -77,7 +77,8 @@ class Reading:
                 texts[first : first + TEXTS_AT_ONCE], self.tokenizer, attach_clitics=config.attach_clitics
             )
         ]
-        ids = np.concatenate([text.ids for text in tokens])
+        special = np.array([*self.around[0], *self.around[1]], dtype=np.int64)
+        ids = np.concatenate([special, *(text.ids for text in tokens)])
         require_vocabulary(ids, tokenizer=self.tokenizer, model_config=self.model_config, folder=self.files.folder)
         if config.context == "last_k_words":
             self._require_room(texts, tokens)

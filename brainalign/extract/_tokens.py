@@ -1,5 +1,6 @@
 """Words to tokens by character offsets: every token has one word, in order, and every word has at least one token."""
 
+import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,6 +113,11 @@ def is_clitic(word: str) -> bool:
     return word.lower().replace("’", "'") in CLITICS
 
 
+def is_attached(unit: str, before: str) -> bool:
+    """Tell whether a unit is a clitic after a unit that ends in a letter or digit, accents composed or not."""
+    return is_clitic(unit) and unicodedata.normalize("NFC", before)[-1].isalnum()
+
+
 def join_units(units: tuple[str, ...], *, attach_clitics: bool) -> tuple[str, np.ndarray]:
     """Write units with a space between them, and say for every character which unit it leads to.
 
@@ -130,7 +136,7 @@ def join_units(units: tuple[str, ...], *, attach_clitics: bool) -> tuple[str, np
     """
     pieces, lengths = [], []
     for i, unit in enumerate(units):
-        attached = attach_clitics and i > 0 and is_clitic(unit) and units[i - 1][-1].isalnum()
+        attached = attach_clitics and i > 0 and is_attached(unit, units[i - 1])
         piece = unit if i == 0 or attached else f" {unit}"
         pieces.append(piece)
         lengths.append(len(piece))

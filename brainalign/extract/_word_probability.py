@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from brainalign.errors import BrainalignError
-from brainalign.extract._forward import padded
 
 NO_TOKEN = -1  # stands in the slot after a text
 
@@ -57,7 +56,7 @@ def begins_word(tokenizer, n_vocabulary: int) -> np.ndarray:
     ----------
     tokenizer : transformers.PreTrainedTokenizerFast
     n_vocabulary : int
-        Of the model; it may have room for more tokens than the tokenizer knows, or for fewer.
+        Of the model; it may have room for more tokens than the tokenizer knows, or for fewer, or leave numbers out.
 
     Returns
     -------
@@ -69,7 +68,7 @@ def begins_word(tokenizer, n_vocabulary: int) -> np.ndarray:
     BrainalignError
         No token has such a mark.
     """
-    tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(range(min(len(tokenizer), n_vocabulary)))]
+    tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(range(n_vocabulary))]
     counts = {mark: sum(token.startswith(mark) for token in tokens) for mark in SPACES}
     mark = max(counts, key=counts.get)
     if not counts[mark]:
@@ -77,9 +76,7 @@ def begins_word(tokenizer, n_vocabulary: int) -> np.ndarray:
             f"no token of {tokenizer.name_or_path} ({type(tokenizer).__name__}) begins with {' or '.join(SPACES)}: it"
             " does not mark where words begin, so the probability of a word cannot be told for a causal model with it"
         )
-    begins = np.zeros(n_vocabulary, dtype=bool)
-    begins[: len(tokens)] = [token.startswith(SPACES[mark]) or token[:1].isspace() for token in tokens]
-    return begins
+    return np.array([token.startswith(SPACES[mark]) or token[:1].isspace() for token in tokens])
 
 
 def sets_of_tokens(begins: np.ndarray, ends: list[int]) -> dict[int, np.ndarray]:
@@ -126,6 +123,7 @@ def probabilities(model, passages: list[Passage], sets: dict[int, np.ndarray]) -
     model : transformers.PreTrainedModel
         With its head, in evaluation mode.
     passages : list of Passage
+        Of one length.
     sets : dict of int to array of bool of shape (n_vocabulary,)
         The tokens that can stand at a border, by its kind; `ANY` needs no entry.
 
@@ -157,9 +155,8 @@ def probabilities(model, passages: list[Passage], sets: dict[int, np.ndarray]) -
 
 
 def _before_projection(model, sequences: list[np.ndarray]) -> torch.Tensor:
-    """Run the model up to its projection to the vocabulary: (n_sequences, n_read, width), padded on the right."""
-    ids, mask = padded(sequences, model.config)
-    ids = ids.to(model.device)
+    """Read sequences of one length up to the projection to the vocabulary: (n_sequences, n_read, width)."""
+    ids = torch.from_numpy(np.stack(sequences)).to(model.device)
     seen = []
 
     def keep(projection, inputs):
@@ -167,7 +164,7 @@ def _before_projection(model, sequences: list[np.ndarray]) -> torch.Tensor:
         return (inputs[0][:1, :1].to(projection.weight.dtype),)
 
     with _hook(model, keep):
-        model(input_ids=ids, attention_mask=None if mask is None else mask.to(model.device))
+        model(input_ids=ids)
     if not seen or seen[0].shape[:2] != ids.shape:
         raise BrainalignError(
             f"{type(model).__name__} does not pass the states of all its tokens through"

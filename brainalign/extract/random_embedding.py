@@ -8,9 +8,9 @@ relation between the vectors of two stimuli. One layer, "-". Unit j of the stimu
 a draw from the standard normal distribution that depends on the seed and the stimulus alone: not on the order of the
 events, the run, the data set or the version of numpy, and not on `dimension`, which only cuts the vector.
 
-The key of a word is its `words.word_key` (lower case, no punctuation at its ends; a word of punctuation alone is its
-own key), of a sentence the text without spaces at its ends, of an image, a video or a sound the sha256 of the file, so
-that its place does not matter; where events have `audio_start`, also where the part begins and how long it lasts.
+The key of a word is its `words.word_key` (lower case, no punctuation at its ends), of a sentence the text without
+spaces at its ends, of an image, a video or a sound the sha256 of the file, so that its place does not matter; where
+events have `audio_start`, also where the part begins and how long it lasts.
 """
 
 import hashlib
@@ -165,7 +165,7 @@ def _keys(events: pd.DataFrame) -> list[str]:
     """Give what tells one stimulus from another."""
     column = _column(events)
     if column == "word":
-        return [word_key(word) or word.strip() for word in events["word"]]
+        return [word_key(word) for word in events["word"]]
     if column == "sentence":
         return [sentence.strip() for sentence in events["sentence"]]
     content = {str(path): sha256_of(path) for path in stimulus_files(events)}

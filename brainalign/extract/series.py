@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from brainalign.arrays import Activations
 from brainalign.errors import BrainalignError, Misaligned, UnknownName
@@ -26,6 +26,13 @@ class Config(BaseModel):
     columns: Literal["all"] | tuple[str, ...] = Field(
         default="all", min_length=1, description="of the series that the data set brings along"
     )
+
+    @field_validator("columns")
+    @classmethod
+    def _each_once(cls, columns):
+        if columns != "all" and len(set(columns)) < len(columns):
+            raise ValueError("must name each series once")
+        return columns
 
 
 def layer_names(config: Config) -> tuple[str, ...]:  # noqa: ARG001
@@ -95,7 +102,7 @@ def extract(
     UnknownName
         A column that the series do not have.
     Misaligned
-        A value that is no finite number.
+        No series, or a value that is no finite number.
     """
     names, values = _values(series, config)
     rows = series[list(CLOCK)].reset_index(drop=True)
@@ -113,12 +120,14 @@ def _columns(series: pd.DataFrame, config: Config) -> list[str]:
 
 def _values(series: pd.DataFrame, config: Config) -> tuple[list[str], np.ndarray]:
     names = _columns(series, config)
-    values = series[names].to_numpy(np.float32)
+    if not names:
+        raise Misaligned(f"there are no series beside {', '.join(CLOCK)}")
+    values = np.column_stack([pd.to_numeric(series[name], errors="coerce").to_numpy(np.float32) for name in names])
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         i_row, i_column = bad[0]
         raise Misaligned(
-            f"series {names[i_column]!r} is {values[i_row, i_column]} in row {i_row} "
+            f"series {names[i_column]!r} is {series[names[i_column]].iloc[i_row]} in row {i_row} "
             f"(run {series['run'].iloc[i_row]!r}, {series['onset'].iloc[i_row]} s)"
         )
     return names, values

@@ -376,6 +376,8 @@ class _Reading:
         self.tokenizer = load_tokenizer(self.files.folder)
         self.both_ways = reads_both_ways(self.model_config)
         self.around = _special_tokens(self.tokenizer, both_ways=self.both_ways)
+        masks = [self.tokenizer.mask_token_id] if self.both_ways else _ends(self.tokenizer)
+        self.special = np.array([*self.around[0], *self.around[1], *masks], dtype=np.int64)
         self.window = window_of(config, context_length(self.model_config, self.tokenizer))
         n_around = sum(map(len, self.around))
         self.size = self.window - n_around
@@ -402,7 +404,7 @@ class _Reading:
         texts, event_of_word = _texts_of_words(events)
         attach = self.config.attach_clitics and stimulus_column(events) == "word"
         tokens = tokenize(texts, self.tokenizer, attach_clitics=attach)
-        ids = np.concatenate([of_text.ids for of_text in tokens])
+        ids = np.concatenate([self.special, *(of_text.ids for of_text in tokens)])
         require_vocabulary(ids, tokenizer=self.tokenizer, model_config=self.model_config, folder=self.files.folder)
         windows = windows_of_texts(
             [len(of_text.ids) for of_text in tokens],

@@ -296,7 +296,7 @@ def _model(reading: Reading, *, weights: str, ids: np.ndarray):
     device = device_of(reading.config.device)
     model = load_trained(reading.files.folder, reading.model_config)
     if hasattr(model, "pooler"):
-        model.pooler = None  # gives nothing per token, and the files of masked models lack its weights
+        model.pooler = torch.nn.Identity()  # gives nothing per token, and the files of masked models lack its weights
     if weights == "untrained":
         model = build_untrained(model, seed=reading.config.seed)
     model = model.to(device=device, dtype=getattr(torch, reading.config.dtype))

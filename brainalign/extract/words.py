@@ -6,7 +6,7 @@ One layer, "-", with one unit per quantity. For a word:
 - `length`: letters and digits in the word.
 - `log_frequency`: ln(10^6 (count + 1) / (n_tokens + n_types)), natural logarithm of the smoothed frequency per million
   words; a word that is not in the table has count 0. Words are looked up by `word_key`: lower case, no punctuation.
-- `position_in_sentence`: number of words before it in its sentence.
+- `position_in_sentence`: number of words before it in its sentence (see `sentence_numbers`).
 - `position_in_run`: number of words before it in its run.
 
 For a sentence (events with `sentence` and no `word`): number of words, mean of the words' lengths and log frequencies,
@@ -22,6 +22,7 @@ import csv
 import gzip
 import importlib.metadata
 import math
+import unicodedata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,13 +68,18 @@ class Config(BaseModel):
 def word_key(word: str) -> str:
     """Give the form in which a word is counted and looked up: lower case, no punctuation at its ends.
 
-    Apostrophes are straight. Clitics that stand alone ('s, n't) keep theirs; those inside a word stay, as hyphens do.
+    Accents are composed (NFC), and marks that cannot be (the vowel signs of Devanagari) stay with their letter.
+    Apostrophes are straight. Clitics that stand alone ('s, n't) keep theirs; those inside a word stay, as hyphens do. A
+    word of punctuation alone, or an emoji, stays as it is.
     """
-    plain = word.strip().lower().replace("’", "'")
-    if is_clitic(plain):
-        return plain
+    plain = unicodedata.normalize("NFC", word.strip().lower()).replace("’", "'")
     inside = [i for i, character in enumerate(plain) if character.isalnum()]
-    return plain[inside[0] : inside[-1] + 1] if inside else ""
+    if is_clitic(plain) or not inside:
+        return plain
+    stop = inside[-1] + 1
+    while unicodedata.category(plain[stop : stop + 1] or " ").startswith("M"):
+        stop += 1
+    return plain[inside[0] : stop]
 
 
 def read_counts(path: Path) -> dict[str, int]:
@@ -149,8 +155,7 @@ def wordfreq_log_frequency(words: list[str], language: str) -> np.ndarray:
     languages = wordfreq.available_languages()
     if language not in languages:
         raise UnknownName("language of wordfreq", language, languages)
-    keys = [word_key(word) for word in words]
-    frequencies = [wordfreq.word_frequency(key, language) if key else 0.0 for key in keys]
+    frequencies = [wordfreq.word_frequency(word_key(word), language) for word in words]
     return np.log(1e6 * np.maximum(frequencies, RAREST))
 
 
@@ -320,7 +325,10 @@ def _words_of_events(events: pd.DataFrame) -> list[list[str]]:
     """Split sentences at spaces, parts of punctuation alone left out; an event `word` is one word, whatever it is."""
     if stimulus_column(events) == "word":
         return [[word] for word in events["word"]]
-    return [[word for word in sentence.split() if word_key(word)] or [sentence] for sentence in events["sentence"]]
+    return [
+        [word for word in sentence.split() if any(map(str.isalnum, word))] or [sentence]
+        for sentence in events["sentence"]
+    ]
 
 
 def _mean_over_words(value_of_words, events: pd.DataFrame) -> np.ndarray:
@@ -350,18 +358,51 @@ def _position_in_run(events: pd.DataFrame, _: Config) -> np.ndarray:
 def _position_in_sentence(events: pd.DataFrame, _: Config) -> np.ndarray:
     if stimulus_column(events) == "sentence":
         raise Misaligned("position_in_sentence is for events with a column word; these are whole sentences")
+    number = sentence_numbers(events)
+    return pd.Series(number).groupby(number).cumcount().to_numpy(float)
+
+
+def sentence_numbers(events: pd.DataFrame) -> np.ndarray:
+    """Give the number of the sentence that each word is in, over all runs, shape (n_events,).
+
+    By the column `sentence_id` where there is one, else a sentence ends with a word that ends with . ! ? or …, before
+    closing quotes and brackets; "Mr." and the like do not end one.
+
+    Raises
+    ------
+    Misaligned
+        No such column and no such word, a word without `sentence_id`, or a sentence in pieces.
+    """
+    run = events["run"].to_numpy()
     if "sentence_id" in events:
-        return events.groupby(["run", "sentence_id"], sort=False).cumcount().to_numpy(float)
+        without = np.flatnonzero(events["sentence_id"].isna())
+        if len(without):
+            raise Misaligned(f"{len(without)} events have no sentence_id, the first is event {without[0]}")
+        number = events.groupby(["run", "sentence_id"], sort=False).ngroup().to_numpy()
+        _require_whole(number, events)
+        return number
     ends = np.array([_ends_sentence(word) for word in events["word"]])
     if not ends.any():
         raise Misaligned(
-            "position_in_sentence: events have no column sentence_id and no word ends with . ! or ?, so where sentences"
-            " begin is not known; leave it out of quantities, or add sentence_id to the events"
+            "events have no column sentence_id and no word ends with . ! or ?, so where sentences begin is not known;"
+            " add sentence_id to the events, or do without position_in_sentence and contexts of sentences"
         )
-    ended = pd.Series(ends).groupby(events["run"].to_numpy(), sort=False).cumsum().to_numpy()
-    sentence = ended - ends  # the word that ends a sentence belongs to it
-    frame = pd.DataFrame({"run": events["run"].to_numpy(), "sentence": sentence})
-    return frame.groupby(["run", "sentence"], sort=False).cumcount().to_numpy(float)
+    ended = pd.Series(ends).groupby(run, sort=False).cumsum().to_numpy()
+    frame = pd.DataFrame({"run": run, "sentence": ended - ends})  # the word that ends a sentence belongs to it
+    return frame.groupby(["run", "sentence"], sort=False).ngroup().to_numpy()
+
+
+def _require_whole(number: np.ndarray, events: pd.DataFrame) -> None:
+    """Refuse a sentence that goes on after another sentence of its run."""
+    before = pd.Series(number).groupby(events["run"].to_numpy()).shift().to_numpy()  # nan at the beginning of a run
+    starts = np.flatnonzero(number != before)
+    again = starts[pd.Series(number[starts]).duplicated().to_numpy()]
+    if len(again):
+        event = events.iloc[again[0]]
+        raise Misaligned(
+            f"run {event['run']!r}: the sentence_id of event {again[0]} ({event['word']!r}) was that of earlier words,"
+            " with another sentence in between; a sentence's words must follow each other"
+        )
 
 
 def _ends_sentence(word: str) -> bool:

@@ -6,7 +6,7 @@ from brainalign.data._textgrid import read_textgrid
 from brainalign.errors import MissingData
 
 HEAD = (
-    'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 3\ntiers? <exists>\nsize = 2\nitem []:\n'
+    'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 3\ntiers? <exists>\nsize = {}\nitem []:\n'
 )
 
 
@@ -20,9 +20,9 @@ def tier(name, *intervals, size=None, kind="IntervalTier"):
     return head + "".join(interval(i, *one) for i, one in enumerate(intervals, start=1))
 
 
-def write(tmp_path, *tiers, encoding="utf-8"):
+def write(tmp_path, *tiers, encoding="utf-8", n_tiers=None):
     path = tmp_path / "a.TextGrid"
-    path.write_bytes((HEAD + "".join(tiers)).encode(encoding))
+    path.write_bytes((HEAD.format(n_tiers or len(tiers)) + "".join(tiers)).encode(encoding))
     return path
 
 
@@ -52,6 +52,26 @@ def test_a_cut_file_is_refused(tmp_path, n_cut):
     path.write_bytes(path.read_bytes().rstrip()[:-n_cut])
     with pytest.raises(MissingData, match="3 intervals announced"):
         read_textgrid(path)
+
+
+def test_a_file_cut_between_tiers_is_refused(tmp_path):
+    with pytest.raises(MissingData, match="2 tiers announced, 1 found; the file is cut"):
+        read_textgrid(write(tmp_path, tier("word", (0, 3, "a")), n_tiers=2))
+    with pytest.raises(MissingData, match="2 tiers announced, 0 found; the file is cut"):
+        read_textgrid(write(tmp_path, n_tiers=2))
+
+
+@pytest.mark.parametrize("end_of_line", [b"\r\n", b"\r"])
+def test_lines_may_end_as_on_other_systems(tmp_path, end_of_line):
+    path = write(tmp_path, tier("word", (0, 1, "a"), (1, 3, "b")))
+    path.write_bytes(path.read_bytes().replace(b"\n", end_of_line))
+    assert read_textgrid(path)["word"]["label"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("time", ["NaN", "1,5", "--undefined--"])
+def test_times_that_are_no_numbers_are_refused(tmp_path, time):
+    with pytest.raises(MissingData, match=f"tier 'word': interval 2 from 1 to {time} .* its times are no numbers"):
+        read_textgrid(write(tmp_path, tier("word", (0, 1, "a"), (1, time, "b"))))
 
 
 def test_more_intervals_than_announced_are_refused(tmp_path):

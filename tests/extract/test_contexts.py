@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainalign.errors import BrainalignError, Misaligned
-from brainalign.extract._contexts import NO_EVENT, sentence_numbers, texts_in_context
+from brainalign.extract._contexts import NO_EVENT, texts_in_context
 from brainalign.extract._model import load_tokenizer
 from brainalign.extract._tokens import texts_of, tokenize
+from brainalign.extract.words import sentence_numbers
 
 CONTEXTS = ("run", "sentence", "last_k_words", "shuffled_in_sentence", "shuffled_in_run")
 STORY = "Mr. Fox ran. “Do n't go!” she said. It 's late … so he went"

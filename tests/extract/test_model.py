@@ -51,6 +51,9 @@ def test_encoder_decoders_and_other_models_are_refused(tmp_path):
     transformers.ViTConfig(hidden_size=8).save_pretrained(tmp_path)
     with pytest.raises(BrainalignError, match="'vit' is not a causal or masked"):
         _model.load_config(tmp_path)
+    transformers.Gemma3Config().save_pretrained(tmp_path)
+    with pytest.raises(BrainalignError, match="'gemma3' reads more than text; save its language model alone"):
+        _model.n_hidden_states(tmp_path)
 
 
 def test_fault_110_code_that_comes_with_a_model_is_not_run(gpt2_folder, tmp_path):
@@ -107,6 +110,27 @@ def test_sharded_weights(gpt2_folder, tmp_path):
     shards[0].unlink()
     with pytest.raises(MissingData, match=rf"names \['{shards[0].name}'\]"):
         weight_files(folder)
+    (folder / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(MissingData, match=r"index.json: not an index of weights \(KeyError\('weight_map'\)\)"):
+        weight_files(folder)
+
+
+def test_the_weights_that_are_hashed_are_those_that_are_read(gpt2_folder, tmp_path):
+    config = _model.load_config(gpt2_folder)
+    model = _model.load_trained(gpt2_folder, config)
+    folder = copy_of(gpt2_folder, tmp_path)
+    whole = {path.name: path.read_bytes() for path in folder.glob("model.safetensors")}
+    _model.build_untrained(model, seed=0).save_pretrained(folder, max_shard_size="20KB")
+    for name, content in whole.items():
+        (folder / name).write_bytes(content)
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    again = _model.load_trained(folder, config)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert weight_files(folder) == [folder / "model.safetensors"]
+    written = json.loads((folder / "config.json").read_text()) | {"transformers_weights": "other.safetensors"}
+    (folder / "config.json").write_text(json.dumps(written))
+    with pytest.raises(BrainalignError, match=r"transformers_weights = 'other.safetensors' is another file than those"):
+        _model.load_trained(folder, _model.load_config(folder))
 
 
 def test_the_twin_differs_in_every_tensor(gpt2_folder):

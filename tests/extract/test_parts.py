@@ -53,6 +53,18 @@ def test_a_last_line_that_was_cut_is_computed_again(tmp_path):
     assert calls == [range(28, 30)]
 
 
+def test_a_line_that_was_cut_does_not_grow_into_another(tmp_path):
+    first, _ = stopping_after(2)
+    with pytest.raises(KeyboardInterrupt):
+        fill(parts_of(30, 2), first, n_rows=30, scratch=tmp_path)
+    (tmp_path / DONE).write_text("0\n1")  # followed by the "1" of part 1, it would say that part 11 is done
+    second, _ = stopping_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        fill(parts_of(30, 2), second, n_rows=30, scratch=tmp_path)
+    layers = fill(parts_of(30, 2), compute, n_rows=30, scratch=tmp_path)
+    np.testing.assert_array_equal(layers["a"], compute(range(30))["a"])
+
+
 def test_parts_of_another_size_start_anew(tmp_path):
     first, _ = stopping_after(2)
     with pytest.raises(KeyboardInterrupt):

@@ -40,3 +40,16 @@ def test_a_value_that_is_not_finite_is_named(table):
     table.loc[3, "sound_power"] = np.nan
     with pytest.raises(Misaligned, match=r"'sound_power' is nan in row 3 \(run '1', 6.0 s\)"):
         series.extract(table, series.Config())
+
+
+def test_a_value_that_is_no_number_is_named(table):
+    table["mood"] = ["1", "2", "good", "1", "2", "3"]
+    (problem,) = series.check(table, series.Config(columns=("mood",)))
+    assert problem == "series 'mood' is good in row 2 (run '1', 4.0 s)"
+
+
+def test_no_series_and_the_same_twice_are_refused(table):
+    (problem,) = series.check(table[["run", "onset", "duration"]], series.Config())
+    assert "no series beside run, onset, duration" in problem
+    with pytest.raises(ValueError, match="each series once"):
+        series.Config(columns=("arousal", "arousal"))

@@ -439,7 +439,7 @@ def models_of_many_kinds(make):
 
 def test_logits_are_those_of_the_models_own_forward_pass(make):
     rng = np.random.default_rng(0)
-    sequences = [rng.integers(3, 90, n) for n in (9, 6)]
+    sequences = [rng.integers(3, 90, n) for n in (9, 9)]
     torch.manual_seed(0)
     for model in models_of_many_kinds(make):
         model = make.as_if_trained(model).eval()
@@ -527,6 +527,23 @@ def test_fault_17_tokenizer_of_another_model(make, story, tmp_path):
         surprisal.extract(story, config_of(folder))
 
 
+@pytest.mark.parametrize("name", ["bos_token", "eos_token"])
+def test_fault_17_special_tokens_of_another_causal_model(name, make, story, tmp_path):
+    tokenizer = make.byte_level_tokenizer()
+    tokenizer.add_special_tokens({name: "<|other|>"})
+    (problem,) = surprisal.check(story, config_of(make.save(tmp_path, make.tiny_gpt2(), tokenizer)))
+    assert problem.startswith("token '<|other|>' has id 400, outside the vocabulary of 400 ")
+
+
+def test_fault_17_mask_token_of_another_model(bert_folder, make, story, tmp_path):
+    tokenizer = make.word_piece_tokenizer()
+    tokenizer.add_tokens([f"<{i}>" for i in range(200)])
+    tokenizer.add_special_tokens({"mask_token": "[HIDDEN]"})
+    folder = make.save(tmp_path, language_model(bert_folder, transformers.AutoModelForMaskedLM), tokenizer)
+    (problem,) = surprisal.check(story, config_of(folder))
+    assert problem.startswith(f"token '[HIDDEN]' has id {tokenizer.mask_token_id}, outside the vocabulary of 200 ")
+
+
 def test_fault_18_events_without_text(gpt2_folder, word_events):
     events = word_events(["a", " ", "b"])
     assert "hold no text" in surprisal.check(events, config_of(gpt2_folder))[0]
@@ -597,6 +614,19 @@ def test_tokenizers_that_do_not_mark_where_words_begin(make, story, tmp_path):
     with pytest.raises(BrainalignError, match=r"no token .* begins with Ġ or ▁: it does not mark"):
         surprisal.extract(story, config_of(folder))
     assert len(surprisal.check(story, config_of(folder))) == 1
+
+
+def test_tokens_begin_words_whatever_their_numbers(gpt2_folder):
+    tokenizer = load_tokenizer(gpt2_folder)
+    begins = begins_word(tokenizer, 400)
+    written = json.loads(tokenizer.backend_tokenizer.to_str())
+    numbers = written["model"]["vocab"]
+    moved = [token for token in numbers if token.startswith("Ġ")][:5]
+    numbers |= {token: 450 + i for i, token in enumerate(moved)}
+    gaps = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(written)))
+    found = begins_word(gaps, 460)
+    assert np.flatnonzero(found[400:]).tolist() == [50, 51, 52, 53, 54]
+    assert found.sum() == begins.sum()
 
 
 def test_tokenizers_that_lose_the_space(make, story, sentences, tmp_path):

@@ -130,6 +130,15 @@ def test_fault_17_tokenizer_of_another_model(make, story, tmp_path):
     assert "outside the vocabulary" in text.check(story, config_of(folder))[0]
 
 
+def test_fault_17_special_tokens_of_another_model(make, story, tmp_path):
+    tokenizer = make.byte_level_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<|begin|>"})
+    folder = make.save(tmp_path, make.tiny_gpt2(), tokenizer)
+    assert text.check(story, config_of(folder)) == []
+    (problem,) = text.check(story, config_of(folder, prepend_bos=True))
+    assert problem.startswith("token '<|begin|>' has id 400, outside the vocabulary of 400 ")
+
+
 def test_faults_19_and_21_batches_change_nothing(gpt2_folder, story, word_events, sentences):
     both = pd.concat(
         [story, word_events(sentences[0].split(), ["so"], ["her", "own"]).assign(run=lambda e: "x" + e["run"])]
@@ -139,10 +148,44 @@ def test_faults_19_and_21_batches_change_nothing(gpt2_folder, story, word_events
         np.testing.assert_allclose(values_of(both, config_of(gpt2_folder, batch_size=batch_size)), single, atol=1e-5)
 
 
-def test_fault_19_padding_is_on_the_right_and_masked(bert_folder, word_events, sentences):
+@pytest.mark.parametrize("kind", ["Bert", "FNet", "ConvBert"])
+def test_fault_19_nothing_is_padded(kind, make, word_events, sentences, tmp_path):
+    """Fourier transforms and convolutions would see the padding."""
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "intermediate_size": 32, "max_position_embeddings": 24}
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{kind}ForMaskedLM")(getattr(transformers, f"{kind}Config")(vocab_size=200, **sizes))
+    folder = make.save(tmp_path, make.as_if_trained(model), make.word_piece_tokenizer())
     events = word_events(*[sentence.split()[: 3 + i] for i, sentence in enumerate(sentences)])
-    together, alone = (values_of(events, config_of(bert_folder, batch_size=n)) for n in (5, 1))
+    together, alone = (values_of(events, config_of(folder, batch_size=n)) for n in (5, 1))
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_a_model_that_pads_within_is_refused(make, story, tmp_path):
+    torch.manual_seed(0)
+    config = transformers.BigBirdConfig(
+        vocab_size=200,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        block_size=2,
+        num_random_blocks=1,
+    )
+    model = make.as_if_trained(transformers.BigBirdForMaskedLM(config))
+    folder = make.save(tmp_path, model, make.word_piece_tokenizer())
+    with pytest.raises(BrainalignError, match=r"layers \['0', '1'.*\]: these do not give one vector per token \(but"):
+        text.extract(story, config_of(folder, window=61))
+    assert text.extract(story, config_of(folder, window=14))["2"].shape == (len(story), 16)
+
+
+def test_a_model_that_always_runs_its_pooler(make, story, tmp_path):
+    sizes = {"hidden_size": 16, "embedding_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = transformers.SqueezeBertForMaskedLM(
+        transformers.SqueezeBertConfig(vocab_size=200, intermediate_size=32, max_position_embeddings=24, **sizes)
+    )
+    folder = make.save(tmp_path, make.as_if_trained(model), make.word_piece_tokenizer())
+    assert text.extract(story, config_of(folder))["2"].shape == (len(story), 16)
 
 
 def test_fault_20_dropout_is_off(gpt2_folder, story):
@@ -177,7 +220,7 @@ def test_fault_27_a_value_that_is_not_finite_is_named(make, story, tmp_path):
     folder = make.save(tmp_path, model, tokenizer)
     i_event = story.index[story["word"] == "remarkable"][0]
     with pytest.raises(
-        BrainalignError, match=rf"layer 0: .* 3 events .* first is word 'remarkable' \(run '1', event {i_event}\)"
+        BrainalignError, match=rf"layer 0: .* 2 events .* first is word 'remarkable' \(run '1', event {i_event}\)"
     ):
         text.extract(story, config_of(folder))
 
@@ -424,6 +467,9 @@ def other_model(kind, make, folder):
         "mixtral": lambda: transformers.MixtralConfig(
             **common, **sizes, num_key_value_heads=2, intermediate_size=32, num_local_experts=3
         ),
+        "codegen": lambda: transformers.CodeGenConfig(
+            vocab_size=400, bos_token_id=0, eos_token_id=0, **gpt, rotary_dim=4
+        ),
         "bloom": lambda: transformers.BloomConfig(**common, hidden_size=16, n_layer=3, n_head=4),
     }[kind]()
     model = transformers.AutoModelForCausalLM.from_config(config)
@@ -514,7 +560,7 @@ def test_fault_28_a_module_that_is_not_there_lists_near_names(gpt2_folder, bert_
         with pytest.raises(BrainalignError, match=rf"layers \['{name}'\]: .* has blocks 1 to 2"):
             text.layer_names(config_of(gpt2_folder, layers=(1, name)))
     (problem,) = text.check(story, config_of(bert_folder, layers=("pooler.dense",)))
-    assert "['pooler.dense']: these modules do not give one vector per token (but 2 for 2 texts of 2 tokens)" in problem
+    assert "['pooler.dense']: these do not give one vector per token (but 2 for 2 texts of 2 tokens)" in problem
 
 
 def test_a_family_that_is_not_in_the_table_is_read_by_paths(make, story, tmp_path):
@@ -524,6 +570,14 @@ def test_a_family_that_is_not_in_the_table_is_read_by_paths(make, story, tmp_pat
     assert "h.0.self_attention.dense" in problem
     layers = text.extract(story, config_of(folder, window=32, layers=(2, "h.1.mlp.dense_4h_to_h")))
     assert layers["h.1.mlp.dense_4h_to_h"].shape == layers["2"].shape
+
+
+def test_a_family_whose_configuration_has_no_padding_token(make, story, tmp_path):
+    folder = other_model("codegen", make, tmp_path)
+    assert not hasattr(load_config(folder), "pad_token_id")
+    assert text.check(story, config_of(folder)) == []
+    one, many = (values_of(story, config_of(folder, batch_size=n)) for n in (1, 32))
+    np.testing.assert_allclose(one, many, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("which", ["gpt2_folder", "bert_folder"])

@@ -106,6 +106,9 @@ def test_clitics_are_attached_to_a_word_and_nothing_else():
     assert "".join(text[i] for i in np.flatnonzero(owner == 2)) == " what"
     assert join_units(("do", "n't"), attach_clitics=False)[0] == "do n't"
     assert join_units(("'s", "n't"), attach_clitics=True)[0] == "'sn't"
+    for form in ("NFC", "NFD"):
+        cafe = unicodedata.normalize(form, "café")
+        assert join_units((cafe, "'s"), attach_clitics=True)[0] == f"{cafe}'s"
     assert not is_clitic("s")
 
 

@@ -37,17 +37,18 @@ def test_the_stride_is_the_largest_that_keeps_the_context():
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
-def test_batches_hold_every_window_once_and_those_of_like_length_together(batch_size):
+def test_batches_hold_every_window_once_and_those_of_one_length_together(batch_size):
     windows = windows_of_texts([30, 3, 12, 3, 50], size=12, before=2)
     batches = list(batches_of(windows, batch_size))
     assert sorted(window for batch in batches for window in batch) == sorted(windows)
     assert all(len(batch) <= batch_size for batch in batches)
-    lengths = [window.stop - window.start for batch in batches for window in batch]
-    assert lengths == sorted(lengths, reverse=True)
+    lengths = [{window.stop - window.start for window in batch} for batch in batches]
+    assert all(len(of_batch) == 1 for of_batch in lengths)
+    assert [max(of_batch) for of_batch in lengths] == sorted((max(of_batch) for of_batch in lengths), reverse=True)
 
 
 def test_auto_fills_batches_by_tokens():
     windows = [Window(0, 0, 1024, 0, 1024)] * 5 + [Window(1, 0, 8, 0, 8)] * 600
-    assert [len(batch) for batch in batches_of(windows, "auto", device="cpu")] == [4, 4, 512, 85]
-    assert [len(batch) for batch in batches_of(windows, "auto", device="cuda")] == [64, 541]
+    assert [len(batch) for batch in batches_of(windows, "auto", device="cpu")] == [4, 1, 512, 88]
+    assert [len(batch) for batch in batches_of(windows, "auto", device="cuda")] == [5, 600]
     assert len(next(batches_of([Window(0, 0, 9000, 0, 9000)], "auto"))) == 1

@@ -46,8 +46,8 @@ def test_golden_values(word_events, table):
     assert by_name["length"].tolist() == [5, 3, 4, 3, 1, 4, 4, 0, 2, 6, 2, 3, 2]
     assert by_name["position_in_run"].tolist() == [*range(11), 0, 1]
     assert by_name["position_in_sentence"].tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 0, 0, 1]
-    # alice 3, null 5, was 100, a quote (no letters) 2, don't 7, well 4 and the clitics 't and n't of don't, 7 each
-    counts = [3, 100, 4, 0, 7, 0, 5, 2, 0, 0, 0, 100, 0]
+    # alice 3, null 5, was 100, a quote 2 (it is no dash), don't 7, well 4 and the clitics 't and n't of don't, 7 each
+    counts = [3, 100, 4, 0, 7, 0, 5, 0, 0, 0, 0, 100, 0]
     per_million = 1e6 / (3 + 5 + 100 + 2 + 7 + 4 + 14 + 8)
     expected = [math.log(per_million * (count + 1)) for count in counts]
     np.testing.assert_allclose(by_name["log_frequency"], expected, rtol=1e-6)
@@ -63,9 +63,14 @@ def test_golden_values(word_events, table):
         ("’S", "'s"),
         ("'twas", "twas"),
         ("well-known", "well-known"),
-        ("—", ""),
+        ("—", "—"),
+        ("❤\ufe0f", "❤\ufe0f"),
         ("1e5", "1e5"),
         ("café.", "café"),
+        ("«Cafe\u0301.»", "café"),
+        ("nai\u0308ve", "naïve"),
+        ("की।", "की"),
+        ("book❤\ufe0f", "book"),
     ],
 )
 def test_words_are_looked_up_without_case_and_punctuation(word, key):
@@ -77,7 +82,7 @@ def test_fault_23_the_table_keeps_words_that_look_like_missing_values(tmp_path):
     listed = ["null", "none", "na", "nan", "true", "1e5"]
     lines = ["word\tcount", *(f"{word}\t{i + 1}" for i, word in enumerate(listed)), '"\t9', "after\t8"]
     path.write_bytes(gzip.compress("\r\n".join(lines).encode()))
-    assert words.read_counts(path) == {word: i + 1 for i, word in enumerate(listed)} | {"": 9, "after": 8}
+    assert words.read_counts(path) == {word: i + 1 for i, word in enumerate(listed)} | {'"': 9, "after": 8}
 
 
 def test_the_count_of_a_clitic_includes_the_words_that_end_with_it(tmp_path):
@@ -142,6 +147,21 @@ def test_sentences_of_words_are_found_by_column_or_by_punctuation(word_events):
         of(events, "position_in_sentence")
     numbered = events.assign(sentence_id=[1, 1, 2, 2, 2, 2])
     assert of(numbered, "position_in_sentence").values[:, 0].tolist() == [0, 1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("sentence_id", "message"),
+    [
+        ([1, 1, None, 1], "1 events have no sentence_id, the first is event 2"),
+        ([1, 2, 1, 1], r"run '1': the sentence_id of event 2 \('was'\) was that of earlier words"),
+    ],
+)
+def test_sentences_with_gaps_and_in_pieces_are_refused(word_events, sentence_id, message):
+    events = word_events(["so", "she", "was", "tired"]).assign(sentence_id=sentence_id)
+    with pytest.raises(Misaligned, match=message):
+        of(events, "position_in_sentence")
+    interleaved = word_events(["a", "b"], ["c", "d"]).iloc[[0, 2, 1, 3]].assign(sentence_id=1)
+    assert of(interleaved, "position_in_sentence").values[:, 0].tolist() == [0, 0, 1, 1]
 
 
 def test_columns_of_the_events(word_events):
