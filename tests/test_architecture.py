@@ -54,6 +54,7 @@ HEAVY = {
     "compare": NUMERIC,
     "stats": NUMERIC,
     "simulate": NUMERIC | {"torch"},
+    "simulate.word_network": {"torch", "safetensors"},
     "data": NUMERIC | {"pandas", "mne", "nibabel", "nilearn", "pooch"},
     "extract": NUMERIC
     | {

@@ -73,7 +73,7 @@ def test_run_prints_the_best_and_ends_with_the_report(brainalign, small, tmp_pat
     assert "0 cells computed, 2 stored before" in err
     status, out, _ = brainalign("status", "out")
     assert status == 0
-    assert "8 finished" in out
+    assert "9 finished" in out
     status, out, _ = brainalign("report", "out")
     assert (status, out) == (0, "report: out/report.html\n")
 
