@@ -10,6 +10,7 @@ import torch
 from brainalign.errors import BrainalignError
 from brainalign.extract import _parts
 from brainalign.extract._layers import Layer, run_layers
+from brainalign.extract._model import inference
 from brainalign.extract._tokens import Tokens
 from brainalign.extract._windows import Window, batches_of
 
@@ -152,7 +153,7 @@ def _sums(model, batch: _Batch, layers: tuple[Layer, ...]) -> dict[str, np.ndarr
         kept = states.index_select(0, tokens).float().cpu()  # (n_kept, width)
         return torch.zeros(len(batch.event), kept.shape[1]).index_add_(0, row, kept).numpy()
 
-    with torch.inference_mode():
+    with inference():
         return run_layers(model, layers, keep=add_up, input_ids=torch.from_numpy(batch.ids).to(model.device))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from brainalign.errors import BrainalignError, MissingData
 from brainalign.extract._frames import Frames, Window, frames_of_convolutions
 from brainalign.extract._hub import PREPROCESSOR_FILES, ModelFiles, resolve_model
-from brainalign.extract._model import build_untrained, load_trained, quiet_transformers
+from brainalign.extract._model import build_untrained, inference, load_trained, quiet_transformers
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")
 NOT_NEEDED = ("masked_spec_embed",)  # stands for masked frames in training alone; fine-tuned models lack it
@@ -188,8 +188,6 @@ def read_windows(
     BrainalignError
         The model returns another number of hidden states than its configuration says.
     """
-    import torch
-
     found = {}
 
     def pool(layer: str, states) -> None:
@@ -198,7 +196,7 @@ def read_windows(
     place = {"device": str(model.device)} if is_whisper(model.config) else {}  # the spectrogram is computed there
     inputs = extractor(sounds, sampling_rate=extractor.sampling_rate, return_tensors="pt", **place)
     inputs = inputs[model.main_input_name].to(device=model.device, dtype=model.dtype)
-    with torch.inference_mode(), _convolutions_heard(model, kept, pool):
+    with inference(), _convolutions_heard(model, kept, pool):
         hidden = model(inputs, output_hidden_states=True).hidden_states
         n_blocks = model.config.num_hidden_layers
         if len(hidden) != n_blocks + 1:
@@ -271,7 +269,7 @@ def read_convolutions(
 
     pooled = {}
     states = torch.from_numpy(sound)[None, None].to(device=model.device, dtype=model.dtype)  # (1, 1, n_samples)
-    with torch.inference_mode():
+    with inference():
         for depth, convolution in enumerate(model.feature_extractor.conv_layers, start=1):
             states = convolution(states)  # (1, width, n_frames)
             frames = layers.get(f"conv{depth}")

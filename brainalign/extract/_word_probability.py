@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from brainalign.errors import BrainalignError
+from brainalign.extract._model import inference
 
 NO_TOKEN = -1  # stands in the slot after a text
 
@@ -141,7 +142,7 @@ def probabilities(model, passages: list[Passage], sets: dict[int, np.ndarray]) -
         The model does not pass its hidden states through a projection to the vocabulary.
     """
     members = {kind: torch.from_numpy(np.flatnonzero(allowed)).to(model.device) for kind, allowed in sets.items()}
-    with torch.inference_mode():
+    with inference():
         hidden = _before_projection(model, [passage.ids for passage in passages])  # (n_passages, n_read, width)
         n_read = hidden.shape[1]
         flat = np.concatenate([i * n_read + passage.at for i, passage in enumerate(passages)])

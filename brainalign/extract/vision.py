@@ -43,6 +43,7 @@ from brainalign.extract._images import (
     shown_by,
     stimulus_files,
 )
+from brainalign.extract._model import inference
 from brainalign.extract._settings import batch_of_some, commit_or_none, some_layer
 
 __all__ = [
@@ -373,7 +374,7 @@ def extract(
     parts = shown.parts(batch_size)
     stimuli = [shown.pictures(part) for part in parts]
     with (
-        torch.inference_mode(),
+        inference(),
         Reader(config.background) as reader,
         Ahead(stimuli, reader, prepare=reading.prepare, shape=reading.shape) as ahead,
     ):

@@ -1,5 +1,6 @@
 """Loading models and tokenizers from folders."""
 
+import importlib
 import json
 import shutil
 
@@ -202,3 +203,19 @@ def test_transformers_is_left_as_it_was():
     with _model.quiet_transformers():
         assert not logging.is_progress_bar_enabled()
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+def test_convolutions_keep_the_precision_of_their_numbers_while_a_model_runs():
+    """On a GPU float32 convolutions would else be in TF32, without a word."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled
+    with _model.inference():
+        assert torch.is_inference_mode_enabled()
+        assert not torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.enabled
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled) == before
+
+
+@pytest.mark.parametrize("module", ["_forward", "_speech_model", "_word_probability", "vision"])
+def test_every_family_runs_its_model_that_way(module):
+
+    assert importlib.import_module(f"brainalign.extract.{module}").inference is _model.inference
