@@ -494,3 +494,30 @@ def phones_of(path):
     words = json.loads(path.with_suffix(".phone.json").read_text())["w"]
     rows = [(phone["t"], phone["b"], phone["b"] + phone["d"]) for word in words for phone in word["w"]]
     return pd.DataFrame(rows, columns=["label", "start", "end"])
+
+
+def test_real_digits_have_the_pitch_that_their_autocorrelation_says(data_dir):
+    """60 spoken digits of six speakers: f0 at the loudest moment against the highest peak of the autocorrelation."""
+    paths = sorted((data_dir / "fsdd" / "recordings").glob("*_0.wav"))
+    if not paths:
+        pytest.skip(f"no recordings at {data_dir / 'fsdd'}")
+    events = pd.concat([events_of(path).assign(run=path.stem) for path in paths], ignore_index=True)
+    got = acoustics.extract(events, acoustics.Config(layers=("pitch", "power")))
+    rows = got["pitch"].rows.assign(f0=got["pitch"].values[:, 0], power=got["power"].values[:, 0])
+    agreed, speakers = [], {}
+    for path in paths:
+        of_run = rows[rows["run"] == path.stem].reset_index(drop=True)
+        loudest = of_run.loc[of_run["power"].idxmax()]
+        sound, rate = soundfile.read(path)
+        centre = round((loudest["onset"] - of_run["onset"][0] + loudest["duration"] / 2) * rate)
+        frame = sound[max(0, centre - rate // 25) : centre + rate // 25]  # 80 ms
+        frame = (frame - frame.mean()) * np.hanning(len(frame))
+        lags = np.arange(rate // 300, rate // 75)
+        peaks = [frame[lag:] @ frame[:-lag] / (len(frame) - lag) for lag in lags]
+        expected = rate / lags[int(np.argmax(peaks))]
+        agreed.append(abs(loudest["f0"] / expected - 1) < 0.08)
+        speakers.setdefault(path.stem.split("_")[1], []).append(of_run.loc[of_run["f0"] > 0, "f0"].median())
+    assert len(paths) == 60
+    assert np.mean(agreed) >= 0.85
+    assert len(speakers) == 6
+    assert all(75 < np.nanmedian(of_speaker) < 260 for of_speaker in speakers.values())
