@@ -383,9 +383,17 @@ def _validate(model, settings, where, problems, *, also_known=()):
     try:
         return model.model_validate(_frozen(settings))
     except ValidationError as error:
-        for item in error.errors():
-            problems.append(_explain(item, model, where, also_known))
+        items = error.errors()
+        for item in items:
+            if not _follows_from_another(item, items):
+                problems.append(_explain(item, model, where, also_known))
         return None
+
+
+def _follows_from_another(item, items) -> bool:
+    """Tell whether a list counts as empty only because its members were refused."""
+    inside = (other["loc"] for other in items if len(other["loc"]) > len(item["loc"]))
+    return item["type"] == "too_short" and any(loc[: len(item["loc"])] == item["loc"] for loc in inside)
 
 
 def _explain(item, model, where, also_known) -> str:
@@ -422,7 +430,21 @@ def _describe(model, where, described) -> None:
         if inner is not None:
             _describe(inner, (*where, name), described)
         elif field.description:
-            described[".".join((*where, name))] = field.description
+            described[".".join((*where, name))] = _with_choices(field.description, field.annotation)
+
+
+def _with_choices(description: str, annotation) -> str:
+    """Add the words that a setting may be, unless its description has one of them."""
+    choices = [str(choice) for choice in _literals(annotation)]
+    if len(choices) < 2 or any(choice in description for choice in choices):
+        return description
+    return f"{description} ({', '.join(choices)})"
+
+
+def _literals(annotation) -> tuple:
+    if typing.get_origin(annotation) is Literal:
+        return typing.get_args(annotation)
+    return tuple(literal for inner in typing.get_args(annotation) for literal in _literals(inner))
 
 
 def _toml_value(value: Any) -> str:

@@ -179,3 +179,26 @@ def test_a_folder_named_without_a_dot_is_a_path(tmp_path, minimal, monkeypatch):
         read_experiment(minimal, ("features.m.extractor=text", "features.m.model=org/name")).features["m"].config.model
         == "org/name"
     )
+
+
+def test_a_list_of_wrong_names_is_one_problem_per_name():
+    table = {
+        "name": "x",
+        "data": {"set": "simulated"},
+        "features": {"low": {"extractor": "pixels", "layers": ["pixls"]}},
+    }
+    with pytest.raises(BadConfig) as caught:
+        parse_experiment(table)
+    assert len(caught.value.problems) == 1
+    assert "features.low.layers.0" in caught.value.problems[0]
+    table["features"]["low"]["layers"] = []
+    with pytest.raises(BadConfig, match=r"features\.low\.layers"):
+        parse_experiment(table)
+
+
+def test_comments_name_the_choices():
+    table = {"name": "x", "data": {"set": "simulated"}, "features": {"low": {"extractor": "pixels"}}, "compare": {}}
+    remarks = describe(parse_experiment(table))
+    assert remarks["compare.distance"].endswith("(correlation, cosine, euclidean, mean_squared)")
+    assert remarks["features.low.layers"].endswith("(pixels, luminance, gabor)")
+    assert remarks["features.low.size"] == "pixels per side of the layer pixels"
