@@ -26,12 +26,62 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Window(_Part):
+    """The time around an event, in seconds from its onset."""
+
+    tmin: float = Field(-0.2, description="s")
+    tmax: float = Field(0.8, description="s")
+    baseline: tuple[float, float] | None = Field(None, description="s; its mean is subtracted from every epoch")
+    decimate: int = Field(1, ge=1, description="every so many samples are kept")
+    lowpass: float | None = Field(None, gt=0, description="Hz, that the recording was filtered below; decimate asks it")
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.tmax < self.tmin:
+            raise ValueError(f"tmax ({self.tmax:g} s) is before tmin ({self.tmin:g} s)")
+        return self
+
+
+class Lags(_Part):
+    """A range of delays in seconds, in which every sample of the recording is one."""
+
+    tmin: float = Field(0.0, description="s")
+    tmax: float = Field(0.8, description="s")
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.tmax < self.tmin:
+            raise ValueError(f"tmax ({self.tmax:g} s) is before tmin ({self.tmin:g} s)")
+        return self
+
+
 class Align(_Part):
     """How activations come to the recording's clock."""
 
-    to: Literal["samples", "events"] = Field("samples", description="samples: TR bins; events: one sample per event")
-    bin: Literal["sum", "mean"] = Field("sum", description="of the events in a TR")
+    to: Literal["samples", "events", "epochs"] = Field(
+        "samples",
+        description="samples: in time; events: one sample per event; epochs: M/EEG, all samples around an event",
+    )
+    bin: Literal["sum", "mean"] = Field("sum", description="of the events in a sample")
     delays: tuple[int, ...] = Field((0,), description="in samples; positive: the past stimulus explains the present")
+    lags: Lags | None = Field(None, description="delays in seconds, in place of delays")
+    epochs: Window | None = Field(None, description="around events, of to = epochs")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelt_out(cls, given):
+        """Spell out the window of epochs."""
+        if isinstance(given, dict) and given.get("to") == "epochs":
+            return {"epochs": {}} | given
+        return given
+
+    @model_validator(mode="after")
+    def _of_one_kind(self):
+        if self.epochs is not None and self.to != "epochs":
+            raise ValueError(f"epochs has no meaning with to = {self.to!r}")
+        if self.lags is not None and (self.to != "samples" or self.delays != (0,)):
+            raise ValueError("lags take the place of delays, with to = 'samples'")
+        return self
 
     @field_validator("delays")
     @classmethod

@@ -93,7 +93,7 @@ def _claim(folder: Path, experiment: Experiment, data_dir: Path | None, overwrit
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if changed:  # numbers of the other configuration go first, so that none is ever shown beside this one
-            for name in (*TABLE_FILES, *_files_of_tables(METHODS)):
+            for name in (*TABLE_FILES, *(f"{table}.tsv" for method in METHODS.values() for table in method.TABLES)):
                 (folder / name).unlink(missing_ok=True)
         write_file(config, text)
     except OSError as error:
@@ -102,10 +102,12 @@ def _claim(folder: Path, experiment: Experiment, data_dir: Path | None, overwrit
 
 def write_tables(prepared, store: Store, folder: Path) -> None:
     """Write the tables and the provenance of a finished experiment."""
-    for name, table in METHODS[prepared.experiment.method].tabulate(prepared, store.path).items():
+    tables = METHODS[prepared.experiment.method].tabulate(prepared, store.path)
+    for name, table in tables.items():
         with whole_file(folder / f"{name}.tsv") as partial:
             write_tsv(table, partial)
-    write_file(folder / "provenance.json", json.dumps(provenance(prepared), indent=1, sort_keys=True) + "\n")
+    said = provenance(prepared) | {"tables": list(tables)}
+    write_file(folder / "provenance.json", json.dumps(said, indent=1, sort_keys=True) + "\n")
 
 
 def provenance(prepared) -> dict:
@@ -209,17 +211,14 @@ def cell_states(folder: Path, *, data_dir: Path | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _files_of_tables(methods) -> list[str]:
-    return [f"{table}.tsv" for name in methods for table in METHODS[name].TABLES]
-
-
 def _table_states(folder: Path, prepared) -> list[dict]:
     """State of every table: missing, or stale when it was written from other cells."""
-    written = read_provenance(folder)["cells"] if (folder / "provenance.json").exists() else None
+    expected = {"cells": None, "tables": METHODS[prepared.experiment.method].TABLES}
+    written = read_provenance(folder) if (folder / "provenance.json").exists() else expected
     states = []
-    for name in (*_files_of_tables([prepared.experiment.method]), *TABLE_FILES):
+    for name in (*(f"{table}.tsv" for table in written["tables"]), *TABLE_FILES):
         state = "missing" if not (folder / name).exists() else "finished"
-        if state == "finished" and written != [cell.folder for cell in prepared.cells]:
+        if state == "finished" and written["cells"] != [cell.folder for cell in prepared.cells]:
             state = "stale"
         states.append({"cell": name, "state": state, "why": "" if state == "finished" else "run again"})
     return states

@@ -202,3 +202,26 @@ def test_comments_name_the_choices():
     assert remarks["compare.distance"].endswith("(correlation, cosine, euclidean, mean_squared)")
     assert remarks["features.low.layers"].endswith("(pixels, luminance, gabor)")
     assert remarks["features.low.size"] == "pixels per side of the layer pixels"
+
+
+@pytest.mark.parametrize(
+    ("align", "said"),
+    [
+        ({"to": "samples", "epochs": {"tmin": 0.0}}, "epochs has no meaning with to = 'samples'"),
+        ({"to": "epochs", "lags": {"tmax": 0.5}}, "lags take the place of delays"),
+        ({"delays": [1, 2], "lags": {"tmax": 0.5}}, "lags take the place of delays"),
+        ({"to": "epochs", "epochs": {"tmin": 0.5, "tmax": 0.1}}, r"tmax \(0.1 s\) is before tmin \(0.5 s\)"),
+    ],
+)
+def test_clocks_that_contradict_themselves_are_refused(align, said):
+    table = {"name": "x", "data": {"set": "simulated"}, "features": {"low": {"extractor": "pixels"}}, "align": align}
+    with pytest.raises(BadConfig, match=said):
+        parse_experiment(table)
+
+
+def test_the_window_of_epochs_is_spelt_out():
+    table = {"name": "x", "data": {"set": "simulated"}, "features": {"low": {"extractor": "pixels"}}}
+    experiment = parse_experiment({**table, "align": {"to": "epochs"}})
+    assert experiment.table()["align"]["epochs"]["tmax"] == 0.8
+    assert "lags" not in render(experiment.table())
+    assert parse_experiment(experiment.table()).key == experiment.key

@@ -17,6 +17,7 @@ import pandas as pd
 
 from brainalign import __version__
 from brainalign.align.delays import delay
+from brainalign.align.epochs import sampling_rate, to_epochs
 from brainalign.align.samples import sample_of_each_event, to_events, to_samples
 from brainalign.arrays import Activations, Recording, Responses
 from brainalign.config import Experiment
@@ -26,6 +27,7 @@ from brainalign.encode.metrics import METRICS
 from brainalign.encode.score import cross_validate
 from brainalign.encode.spaces import columns_of
 from brainalign.encode.splits import Fold
+from brainalign.encode.trf import delays_between
 from brainalign.errors import BrainalignError, Misaligned
 from brainalign.jobs.cells import Cell
 from brainalign.pipeline.features import (
@@ -40,18 +42,20 @@ from brainalign.pipeline.features import (
 from brainalign.pipeline.folds import (
     check_inner_folds,
     inner_groups,
+    is_story,
     make_folds,
+    overlapping_epochs,
     splitter,
     stimuli_of_samples,
     warn_of_narrow_gaps,
 )
 from brainalign.pipeline.scores import edge_table, gather_scores, unique_contributions, write_fold_scores
-from brainalign.pipeline.subjects import MEAN, with_group_mean
+from brainalign.pipeline.subjects import MEAN, SENSOR, with_group_mean
 
 log = logging.getLogger(__name__)
 
 EDGE_WARNING = 0.5  # share of targets at an edge of the penalty grid above which a run warns
-TABLES = ("scores", "diagnostics", "layer_choices", "unique_contributions", "events_per_sample")
+TABLES = ("scores", "diagnostics", "layer_choices", "unique_contributions", "events_per_sample", "sensors")
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,15 @@ class Prepared:
         What was presented, see `folds.stimuli_of_samples`.
     folds : list of Fold
         Outer folds, shared by every cell.
+    delays : tuple of int
+        In samples.
     """
 
     experiment: Experiment
     recording: Recording
     stimulus: np.ndarray
     folds: list[Fold]
+    delays: tuple[int, ...]
 
     @cached_property
     def features(self) -> Features:
@@ -105,11 +112,6 @@ class Prepared:
         """Score cells and what each scores, in the order of the experiment file."""
         described = _describe_responses(self.recording.responses)
         return {_score_cell(c, self.experiment, described): c for c in self._candidates()}
-
-    @property
-    def is_series(self) -> bool:
-        """Whether samples follow each other in time, rather than each being the response to one event."""
-        return self.experiment.align.to == "samples"
 
     @property
     def cells(self) -> list[Cell]:
@@ -143,11 +145,29 @@ def prepare(experiment: Experiment, data_dir: Path | None) -> Prepared:
         The data are absent or do not fit together; a stimulus would be in training and test.
     """
     recording = DATASETS[experiment.data.set].load(experiment.data.config, data_dir)
+    window = experiment.align.epochs
+    if window is not None:
+        epochs = to_epochs(recording.responses, recording.events, **window.model_dump())
+        recording = replace(recording, responses=epochs.responses)
     recording = replace(recording, responses=with_group_mean(recording.responses))
     stimulus = stimuli_of_samples(recording)
-    folds = make_folds(experiment.encode.outer, recording.responses.rows, stimulus)
-    warn_of_narrow_gaps(experiment)
-    return Prepared(experiment, recording, stimulus, folds)
+    folds = make_folds(experiment.encode.outer, recording, stimulus)
+    delays = _delays(experiment, recording)
+    if experiment.align.to == "samples":
+        warn_of_narrow_gaps(experiment, reach=max(map(abs, delays)), what="the longest delay")
+    elif window is not None:
+        reach = overlapping_epochs(recording.responses.rows, seconds=window.tmax - window.tmin)
+        warn_of_narrow_gaps(experiment, reach=reach, what="epochs overlap with as many as")
+    return Prepared(experiment, recording, stimulus, folds, delays)
+
+
+def _delays(experiment: Experiment, recording: Recording) -> tuple[int, ...]:
+    """Give delays in samples, as they are set or from lags in seconds."""
+    lags = experiment.align.lags
+    if lags is None:
+        return experiment.align.delays
+    sfreq = sampling_rate(recording.responses.rows)
+    return tuple(delays_between(lags.tmin, lags.tmax, sfreq=sfreq).tolist())
 
 
 def _describe_responses(responses: Responses) -> str:
@@ -161,9 +181,11 @@ def _score_cell(candidate: Candidate, experiment: Experiment, responses: str) ->
         "version": __version__,
         "features": [[cell.folder, layer] for _, cell, layer in candidate.parts],
         "responses": responses,
-        "align": experiment.align.model_dump(mode="json"),
+        "align": experiment.align.model_dump(mode="json", exclude_none=True),
         "encode": experiment.encode.model_dump(mode="json", exclude={"controls", "together", "metric"}),
     }
+    if "seed" in _estimator(experiment, {}).get_params():
+        settings["seed"] = experiment.seed
     parts = ("score", candidate.feature_space, candidate.weights, candidate.layer.strip("-"))
     return Cell("-".join(filter(None, parts)), settings, needs=tuple(cell.folder for _, cell, _ in candidate.parts))
 
@@ -202,12 +224,12 @@ class Computer:
         spaces = {}
         for name, cell, layer in candidate.parts:
             activations = load_activations(self.store, cell, layer)
-            if align.to == "events":
+            if align.to == "samples":
+                binned = to_samples(activations, rows, bin=align.bin).astype(np.float64)
+                spaces[name] = delay(binned, self.prepared.delays, run=rows["run"].to_numpy(str))
+            else:
                 _same_events(activations, self.prepared.recording.events)
                 spaces[name] = to_events(activations, rows).astype(np.float64)
-            else:
-                binned = to_samples(activations, rows, bin=align.bin).astype(np.float64)
-                spaces[name] = delay(binned, align.delays, run=rows["run"].to_numpy(str))
         return spaces
 
     def score(self, candidate: Candidate, folder: Path) -> None:
@@ -220,7 +242,7 @@ class Computer:
             np.asarray(recording.responses.values, np.float64),
             folds=prepared.folds,
             groups=inner_groups(encode.inner, recording, prepared.stimulus),
-            run=recording.responses.rows["run"].to_numpy(str) if prepared.is_series else None,
+            run=recording.responses.rows["run"].to_numpy(str) if is_story(recording) else None,
             metrics=tuple(METRICS),
         )
         write_fold_scores(result, folder)
@@ -263,8 +285,8 @@ def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
     )
     _warn_of_edges(diagnostics)
     unique = unique_contributions(scores, prepared.experiment.encode.together)
-    tables = (scores, diagnostics, choices, unique, events_per_sample(prepared))
-    return dict(zip(TABLES, tables, strict=True))
+    tables = (scores, diagnostics, choices, unique, events_per_sample(prepared), sensors(prepared))
+    return {name: table for name, table in zip(TABLES, tables, strict=True) if table is not None}
 
 
 def _warn_of_edges(diagnostics: pd.DataFrame) -> None:
@@ -280,9 +302,17 @@ def _warn_of_edges(diagnostics: pd.DataFrame) -> None:
 def events_per_sample(prepared: Prepared) -> pd.DataFrame:
     """Count the events that begin in every sample: columns `run, time` (s) `n_events`."""
     rows = prepared.recording.responses.rows
-    i_sample = sample_of_each_event(prepared.recording.events, rows) if prepared.is_series else rows["event"]
-    counts = np.bincount(i_sample, minlength=len(rows))
+    if "event" in rows:
+        return pd.DataFrame({"run": rows["run"], "time": rows["time"], "n_events": 1})
+    counts = np.bincount(sample_of_each_event(prepared.recording.events, rows), minlength=len(rows))
     return pd.DataFrame({"run": rows["run"], "time": rows["time"], "n_events": counts})
+
+
+def sensors(prepared: Prepared) -> pd.DataFrame | None:
+    """Give the kind and place of the sensors, columns `target channel_type x y z` (m); None where there are none."""
+    columns = prepared.recording.responses.columns
+    known = [name for name in ("target", *SENSOR) if name in columns]
+    return columns[known].drop_duplicates("target", ignore_index=True) if "channel_type" in columns else None
 
 
 def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
@@ -329,11 +359,11 @@ def _problems_of_encoding(prepared: Prepared) -> list[str]:
 def _problems_of_clock(prepared: Prepared) -> list[str]:
     align, data_set = prepared.experiment.align, prepared.experiment.data.set
     rows, problems = prepared.recording.responses.rows, []
-    if (align.to == "events") != ("event" in rows):
+    if (align.to == "samples") != ("event" not in rows):
         kind = "one event per sample" if "event" in rows else "a series in time"
         problems.append(f"align.to: {align.to!r} does not fit {data_set}, which is {kind}")
     if align.to == "samples":
-        shortest, longest = int(rows.groupby("run", sort=False).size().min()), max(abs(d) for d in align.delays)
+        shortest, longest = int(rows.groupby("run", sort=False).size().min()), max(map(abs, prepared.delays))
         if longest >= shortest:
             problems.append(f"align.delays: a delay of {longest} samples is longer than a run of {shortest} samples")
         return problems
@@ -364,7 +394,7 @@ def _problems_of_ceilings(experiment: Experiment, columns: pd.DataFrame) -> list
 def plan_cells(prepared: Prepared) -> list[CellPlan]:
     """Say what every cell needs, before anything is computed."""
     n_samples, n_targets = prepared.recording.responses.shape
-    n_delays, plans = len(prepared.experiment.align.delays), prepared.features.plan_cells()
+    n_delays, plans = len(prepared.delays), prepared.features.plan_cells()
     for cell, candidate in prepared.candidates.items():
         n_columns = n_delays * sum(prepared.features.width(part) for _, part, _ in candidate.parts)
         size = f"{n_samples} samples x {n_columns} features, {n_targets} targets"

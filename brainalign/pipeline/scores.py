@@ -10,14 +10,14 @@ from brainalign.arrays import Responses
 from brainalign.encode.ceiling import leave_one_subject_out, split_half
 from brainalign.encode.metrics import METRICS
 from brainalign.encode.score import FoldScores, nested_choice
-from brainalign.pipeline.subjects import MEAN, standardised_subjects
+from brainalign.pipeline.subjects import MEAN, standardised_subjects, target_key
 
 COLUMNS = (
-    "subject", "feature_space", "weights", "layer", "target", "metric", "score", "score_sd", "n_folds", "log10_alpha",
-    "noise_ceiling", "ceiling_kind",
+    "subject", "feature_space", "weights", "layer", "target", "lag", "metric", "score", "score_sd", "n_folds",
+    "log10_alpha", "noise_ceiling", "ceiling_kind",
 )  # fmt: skip
 NESTED = "nested"
-UNIQUE_COLUMNS = ("subject", "feature_space", "target", "metric", "unique", "alone", "together")
+UNIQUE_COLUMNS = ("subject", "feature_space", "target", "lag", "metric", "unique", "alone", "together")
 
 
 def gather_scores(
@@ -39,9 +39,9 @@ def gather_scores(
     Returns
     -------
     scores : DataFrame
-        One row per subject x feature space x weights x layer x target x metric, columns `COLUMNS`. A score is the mean
-        over the `n_folds` in which the target is not constant, nan where there is none. `layer` is "nested" where it
-        was chosen for every target and fold by the score of the inner splits.
+        One row per subject x feature space x weights x layer x target x metric, columns `COLUMNS` (`lag`, in s, only
+        of epochs). A score is the mean over the `n_folds` in which the target is not constant, nan where there is none.
+        `layer` is "nested" where it was chosen for every target and fold by the score of the inner splits.
     diagnostics : DataFrame
         Per feature space, weights and layer: share of targets at each edge of the penalty grid, mean over folds.
     choices : DataFrame
@@ -64,9 +64,11 @@ def gather_scores(
             choices.append(_choice_counts(columns, feature_space, weights, layers, chosen))
     scores = pd.concat(blocks, ignore_index=True)
     of_targets = noise_ceilings(responses, ceilings, seed)
-    scores = scores.merge(of_targets, how="left", on=["subject", "target", "metric"], validate="many_to_one")
+    by = ["subject", *target_key(columns), "metric"]
+    scores = scores.merge(of_targets, how="left", on=by, validate="many_to_one")
+    ordered = [name for name in COLUMNS if name in scores]
     empty = pd.DataFrame(columns=["feature_space", "weights", "subject", "target", "layer", "n_folds"])
-    return scores[list(COLUMNS)], pd.DataFrame(diagnostics), pd.concat(choices, ignore_index=True) if choices else empty
+    return scores[ordered], pd.DataFrame(diagnostics), pd.concat(choices, ignore_index=True) if choices else empty
 
 
 def headline(scores: pd.DataFrame) -> pd.DataFrame:
@@ -102,8 +104,8 @@ def unique_contributions(scores: pd.DataFrame, together: tuple[str, ...]) -> pd.
     Lescroart, Stansbury & Gallant (2015), Front Comput Neurosci 9:135; de Heer et al. (2017), J Neurosci 37:6539.
     """
     if not together:
-        return pd.DataFrame(columns=list(UNIQUE_COLUMNS))
-    by = ["subject", "target", "metric"]
+        return pd.DataFrame(columns=[name for name in UNIQUE_COLUMNS if name != "lag"])
+    by = ["subject", *target_key(scores), "metric"]
     joint = scores[scores["weights"].eq("") | scores["feature_space"].isin(together)]
 
     def score_of(names):
@@ -116,7 +118,8 @@ def unique_contributions(scores: pd.DataFrame, together: tuple[str, ...]) -> pd.
         rest = tuple(other for other in together if other != name)
         of_space = {"feature_space": name, "unique": full - score_of(rest), "alone": score_of([name]), "together": full}
         tables.append(pd.DataFrame(of_space).reset_index())
-    return pd.concat(tables, ignore_index=True)[list(UNIQUE_COLUMNS)]
+    table = pd.concat(tables, ignore_index=True)
+    return table[[name for name in UNIQUE_COLUMNS if name in table]]
 
 
 def edge_table(diagnostics: pd.DataFrame) -> pd.DataFrame:
@@ -162,7 +165,9 @@ def noise_ceilings(responses: Responses, kinds: tuple[str, ...], seed: int) -> p
     of_subjects = responses.take_columns((columns["subject"] != MEAN).to_numpy())
     if "published" in kinds and "noise_ceiling" in columns:
         tables.append(
-            columns.loc[columns["noise_ceiling"].notna(), ["subject", "target", "noise_ceiling", "ceiling_kind"]]
+            columns.loc[
+                columns["noise_ceiling"].notna(), ["subject", *target_key(columns), "noise_ceiling", "ceiling_kind"]
+            ]
         )
     if of_subjects.columns["subject"].nunique() > 2:
         subjects, targets, stacked = standardised_subjects(of_subjects)
@@ -173,9 +178,8 @@ def noise_ceilings(responses: Responses, kinds: tuple[str, ...], seed: int) -> p
             ceiling = leave_one_subject_out(stacked)
             tables.append(_ceiling_table(subjects, targets, ceiling.value, ceiling.kind))
     if not tables:
-        return pd.DataFrame(
-            {"subject": [], "target": [], "metric": [], "noise_ceiling": [], "ceiling_kind": []}
-        ).astype({"subject": str, "target": str, "metric": str, "noise_ceiling": float, "ceiling_kind": str})
+        none = columns.iloc[:0][["subject", *target_key(columns)]]
+        return none.assign(metric="", noise_ceiling=0.0, ceiling_kind="")
     return pd.concat(tables, ignore_index=True).assign(metric="pearson")
 
 
@@ -183,7 +187,7 @@ def _ceiling_table(subjects, targets, values, kind) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "subject": np.repeat(np.asarray(subjects, object), len(targets)),
-            "target": np.tile(targets, len(subjects)),
+            **{name: np.tile(targets[name], len(subjects)) for name in targets},
             "noise_ceiling": values.ravel(),
             "ceiling_kind": kind,
         }
@@ -202,7 +206,7 @@ def _block(columns, what, metric, result) -> pd.DataFrame:
         {
             "subject": columns["subject"],
             **what,
-            "target": columns["target"],
+            **{name: columns[name] for name in target_key(columns)},
             "metric": metric,
             "score": result.mean(metric),
             "score_sd": result.sd(metric),
@@ -220,7 +224,7 @@ def _choice_counts(columns, feature_space, weights, layers, chosen) -> pd.DataFr
             "feature_space": feature_space,
             "weights": weights,
             "subject": columns["subject"].to_numpy()[i_target],
-            "target": columns["target"].to_numpy()[i_target],
+            **{name: columns[name].to_numpy()[i_target] for name in target_key(columns)},
             "layer": np.asarray(layers, object)[i_layer],
             "n_folds": counts[i_target, i_layer],
         }

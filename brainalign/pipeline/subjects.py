@@ -7,6 +7,7 @@ from brainalign.arrays import Responses
 from brainalign.errors import Misaligned
 
 MEAN = "mean"  # the subject name of the group mean
+SENSOR = ("channel_type", "x", "y", "z")  # what columns may say of a sensor: its kind, its place (m)
 
 
 def with_group_mean(responses: Responses) -> Responses:
@@ -19,18 +20,26 @@ def with_group_mean(responses: Responses) -> Responses:
     subjects, targets, z = standardised_subjects(responses)
     if MEAN in subjects:
         raise Misaligned(f"a subject is called {MEAN!r}, the name of the group mean; give it another name")
-    columns = pd.concat([responses.columns, pd.DataFrame({"subject": MEAN, "target": targets})], ignore_index=True)
+    sensors = [name for name in SENSOR if name in responses.columns]
+    of_mean = responses.columns.iloc[_places(responses.columns, subjects[0], targets)][[*targets, *sensors]]
+    columns = pd.concat([responses.columns, of_mean.assign(subject=MEAN)], ignore_index=True)
     values = np.hstack([responses.values, z.mean(axis=0).astype(responses.values.dtype)])
     return Responses(values, responses.rows, columns, responses.provenance)
 
 
-def standardised_subjects(responses: Responses) -> tuple[list[str], list[str], np.ndarray]:
+def target_key(columns: pd.DataFrame) -> list[str]:
+    """Name the columns that tell the targets of a subject apart: `target`, and `lag` of epochs."""
+    return [name for name in ("target", "lag") if name in columns]
+
+
+def standardised_subjects(responses: Responses) -> tuple[list[str], pd.DataFrame, np.ndarray]:
     """Give the responses of the subjects, each target of mean 0 and deviation 1.
 
     Returns
     -------
     subjects : list of str, of length n_subjects
-    targets : list of str, of length n_targets
+    targets : DataFrame of n_targets rows
+        Columns `target_key`.
     z : float64 array of shape (n_subjects, n_samples, n_targets)
 
     Raises
@@ -39,20 +48,26 @@ def standardised_subjects(responses: Responses) -> tuple[list[str], list[str], n
         The subjects do not have the same targets in the same order, or a target is constant or not finite.
     """
     columns = responses.columns
-    subjects, targets = list(columns["subject"].unique()), list(columns["target"].unique())
-    position = columns.reset_index().pivot(index="subject", columns="target", values="index").loc[subjects, targets]
-    if position.isna().any(axis=None):
-        subject, target = position.isna().stack().idxmax()
-        raise Misaligned(
-            f"subject {subject} has no target {target}, others have; choose targets that all subjects have"
-        )
-    stacked = np.asarray(responses.values, np.float64)[:, position.to_numpy(int)]  # (n_samples, n_subjects, n_targets)
-    stacked = stacked.transpose(1, 0, 2)
+    subjects, targets = list(columns["subject"].unique()), columns[target_key(columns)].drop_duplicates()
+    places = [_places(columns, subject, targets) for subject in subjects]
+    stacked = np.stack([np.asarray(responses.values[:, of_subject], np.float64) for of_subject in places])
     deviation = stacked.std(axis=1, keepdims=True)
     if not (deviation > 0).all():
         i_subject, _, i_target = np.argwhere(~(deviation > 0))[0]
         raise Misaligned(
-            f"subject {subjects[i_subject]}, target {targets[i_target]} is constant or not finite and cannot enter the "
-            "group mean; leave the subject out"
+            f"subject {subjects[i_subject]}, target {targets['target'].iloc[i_target]} is constant or not finite and "
+            "cannot enter the group mean; leave the subject out"
         )
     return subjects, targets, (stacked - stacked.mean(axis=1, keepdims=True)) / deviation
+
+
+def _places(columns: pd.DataFrame, subject: str, targets: pd.DataFrame) -> np.ndarray:
+    """Give the columns of a subject in the order of the targets."""
+    own = columns.reset_index(names="place").loc[columns["subject"].eq(subject).to_numpy(), [*targets, "place"]]
+    place = targets.merge(own, how="left", on=list(targets), validate="one_to_one")["place"]
+    if place.isna().any():
+        missing = targets["target"].iloc[int(place.isna().to_numpy().argmax())]
+        raise Misaligned(
+            f"subject {subject} has no target {missing}, others have; choose targets that all subjects have"
+        )
+    return place.to_numpy(int)

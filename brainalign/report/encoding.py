@@ -8,6 +8,7 @@ from brainalign.encode.ceiling import Ceiling, normalise
 from brainalign.pipeline.scores import edge_table, headline
 from brainalign.pipeline.subjects import MEAN
 from brainalign.plots import contributions, profiles, samples
+from brainalign.report import over_time
 from brainalign.report.page import (
     add_figure,
     add_table,
@@ -44,10 +45,23 @@ CITATIONS = {
 
 def add_sections(page, experiment, folder: Path) -> None:
     """Add the scores, layers, unique contributions, penalties and clock of a finished run."""
-    scores = shown_scores(folder, experiment)
+    scores, unique = shown_scores(folder, experiment), read_table(folder, "unique_contributions")
+    if experiment.align.to == "epochs":
+        over_time.add_sections(page, experiment, scores, unique, _sensors(folder))
+    else:
+        _add_per_target(page, experiment, folder, scores, unique)
+    add_table(
+        page,
+        edge_table(read_table(folder, "diagnostics")),
+        "Penalties at the edge of the grid",
+        "Share of targets whose penalty is the smallest or largest of the grid; where it is large, widen the grid.",
+    )
+
+
+def _add_per_target(page, experiment, folder: Path, scores: pd.DataFrame, unique: pd.DataFrame) -> None:
     _add_summary(page, experiment, scores)
     _add_profiles(page, experiment, scores)
-    _add_unique(page, experiment, read_table(folder, "unique_contributions"))
+    _add_unique(page, experiment, unique)
     for (space, weights), rows in read_table(folder, "layer_choices").groupby(["feature_space", "weights"], sort=False):
         add_figure(
             page,
@@ -56,12 +70,6 @@ def add_sections(page, experiment, folder: Path) -> None:
             "Layer chosen by nested cross-validation, over subjects and folds.",
             "Layer choice",
         )
-    add_table(
-        page,
-        edge_table(read_table(folder, "diagnostics")),
-        "Penalties at the edge of the grid",
-        "Share of targets whose penalty is the smallest or largest of the grid; where it is large, widen the grid.",
-    )
     add_figure(
         page,
         samples.events_per_sample(read_table(folder, "events_per_sample")),
@@ -71,9 +79,18 @@ def add_sections(page, experiment, folder: Path) -> None:
     )
 
 
+def _sensors(folder: Path) -> pd.DataFrame | None:
+    return read_table(folder, "sensors") if (folder / "sensors.tsv").exists() else None
+
+
 def summary(experiment, folder: Path) -> str:
-    """Give the result as a short text table: nested scores of the group mean, controls, gain, ceiling."""
+    """Give the result as a short text table: nested scores of the group mean, controls, gain, ceiling; or peaks."""
     scores = shown_scores(folder, experiment)
+    if experiment.align.to == "epochs":
+        of_metric = headline(scores[scores["metric"] == experiment.encode.metric])
+        table = over_time.peaks(over_time.with_sensors(of_metric, _sensors(folder)))
+        text = table.to_string(index=False, float_format="{:.3f}".format, na_rep="")
+        return f"{experiment.encode.metric} on held-out folds, highest mean over sensors:\n{text}"
     subject = main_subject(scores)
     table = summary_table(scores, subject=subject, metric=experiment.encode.metric, controls=experiment.encode.controls)
     who = "mean of the subjects" if subject == MEAN else f"subject {subject}"
@@ -120,10 +137,11 @@ def summary_table(scores: pd.DataFrame, *, subject: str, metric: str, controls: 
         for (space, weights), group in rows.groupby(["feature_space", "weights"], sort=False)
     }
     table = pd.DataFrame({label(*space): score for space, score in spaces.items() if "+" not in space[0]})
+    of_controls = next((score for (space, _), score in spaces.items() if space == controls), None)
     for (space, weights), score in spaces.items():
         if controls and space.startswith(f"{controls}+"):
             model = space.removeprefix(f"{controls}+")
-            table[f"gain of {label(model, weights)}"] = score - spaces[controls, ""]
+            table[f"gain of {label(model, weights)}"] = score - of_controls
     values = rows.groupby("target", sort=False)["noise_ceiling"].first()
     if values.notna().any():
         ceiling = Ceiling(values.to_numpy(), kind="stated in the scores", unit="r", raw=values.to_numpy())
@@ -148,19 +166,13 @@ def profile_table(scores: pd.DataFrame, *, metric: str, subjects: str) -> pd.Dat
 
 def methods(experiment, folder: Path, provenance: dict) -> str:
     """Write a methods section, with what to cite."""
-    scores, align = read_table(folder, "scores"), experiment.align
+    scores = read_table(folder, "scores")
     n_subjects = scores.loc[scores["subject"] != MEAN, "subject"].nunique()
-    clock = (
-        f"Activations were brought to the recording's clock by taking the {align.bin} over the events that begin in a "
-        f"sample and delayed by {', '.join(map(str, align.delays))} samples within runs"
-        if align.to == "samples"
-        else "Every sample is the response to one event and was paired with its activations"
-    )
     text = [
         f"Data: {experiment.data.set}, {n_subjects} subject{'s' if n_subjects != 1 else ''} "
         f"({provenance['citation']}); {settings_text(experiment.data.config)}.",
         features_text(experiment),
-        f"{clock}.",
+        _clock_text(experiment.align, provenance),
         _fit_text(experiment.encode),
         "Where a model has several layers, the layer of the nested score was chosen for every target and fold by the "
         "inner splits of the training set; the best layer of a profile is not a score.",
@@ -171,6 +183,29 @@ def methods(experiment, folder: Path, provenance: dict) -> str:
         citations_text(experiment, provenance, [CITATIONS[key] for key in CITATIONS if _is_used(key, experiment)]),
     ]
     return "\n\n".join(filter(None, text))
+
+
+def _clock_text(align, provenance: dict) -> str:
+    if align.to == "events":
+        return "Every sample is the response to one event and was paired with its activations."
+    if align.to == "epochs":
+        window, made = align.epochs, provenance["data"]["epochs"]
+        dropped = ", ".join(f"{n} {reason}" for reason, n in made["dropped"].items())
+        baseline = "" if window.baseline is None else f", baseline {' to '.join(map(str, window.baseline))} s"
+        return (
+            f"The recording was cut into epochs from {window.tmin} to {window.tmax} s around {made['n_events']} "
+            f"events, at {made['sfreq'] / window.decimate:g} Hz{baseline}; dropped: {dropped or 'none'}. One model per "
+            "sensor and lag was fitted to the activations of the events."
+        )
+    delayed = (
+        f"{', '.join(map(str, align.delays))} samples"
+        if align.lags is None
+        else f"every sample from {align.lags.tmin} to {align.lags.tmax} s"
+    )
+    return (
+        f"Activations were brought to the recording's clock by taking the {align.bin} over the events that begin in a "
+        f"sample and delayed by {delayed} within runs."
+    )
 
 
 def _is_used(key, experiment) -> bool:

@@ -70,7 +70,7 @@ def test_the_truth_states_the_ceiling_that_split_halves_find():
     config = simulated.Config(n_subjects=30, seed=1)
     answer = simulated.truth(config).set_index(["subject", "target"])
     _, targets, z = standardised_subjects(simulated.load(config).responses)
-    measured = pd.Series(split_half(z, seed=0).value, index=targets)
+    measured = pd.Series(split_half(z, seed=0).value, index=targets["target"])
     for target in TARGETS[:-1]:
         assert measured[target] == pytest.approx(answer.loc[(MEAN, target), "noise_ceiling"], abs=0.04)
     assert answer.loc[(MEAN, "silent"), "noise_ceiling"] == 0

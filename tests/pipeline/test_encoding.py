@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,9 +110,7 @@ def test_other_words_or_another_version_make_other_cells(monkeypatch):
     recording = prepared.recording
     events = recording.events.copy()
     events.loc[0, "word"] = "other"
-    changed = encoding.Prepared(
-        prepared.experiment, Recording(events, recording.responses), prepared.stimulus, prepared.folds
-    )
+    changed = replace(prepared, recording=Recording(events, recording.responses))
     assert not {c.folder for c in prepared.cells} & {c.folder for c in changed.cells}
     for module in (encoding, features):
         monkeypatch.setattr(module, "__version__", "9.9")
@@ -368,3 +368,107 @@ def test_dissimilarities_are_not_encoded(tmp_path):
     assert encoding.find_problems(rdms, tmp_path) == [
         "data.set: kriegeskorte2008 has no responses to encode; with [compare] its dissimilarities are compared"
     ]
+
+
+@pytest.fixture
+def meg(monkeypatch):
+    """A continuous recording of 2 runs at 50 Hz: channel A follows word length 100 ms after the onset, B is noise."""
+    rng = np.random.default_rng(0)
+    rows, events, values = [], [], []
+    for run in ("1", "2", "3", "4"):
+        n_words = 60
+        onsets = 1.0 + np.cumsum(rng.uniform(0.3, 0.6, n_words))
+        text = ["a" * n for n in rng.integers(1, 9, n_words)]
+        events.append(pd.DataFrame({"run": run, "onset": onsets, "duration": 0.2, "word": text}))
+        times = np.arange(0, onsets[-1] + 2, 0.02)
+        rows.append(pd.DataFrame({"run": run, "time": times, "duration": 0.02, "bad": times > onsets[-3] + 0.1}))
+        driven = np.zeros(len(times))
+        driven[np.rint(onsets / 0.02).astype(int) + 5] = [len(word) for word in text]
+        noise = rng.standard_normal((len(times), 2))
+        values.append(np.column_stack([driven, np.zeros(len(times))]) + 0.5 * noise)
+    columns = pd.DataFrame({"subject": "s", "target": ["A", "B"], "channel_type": "mag", "x": 0.0, "y": 0.0, "z": 0.1})
+    recorded = Responses(1e-13 * np.vstack(values), pd.concat(rows, ignore_index=True), columns)
+    recording = Recording(pd.concat(events, ignore_index=True), recorded)
+    monkeypatch.setattr(encoding.DATASETS["simulated"], "load", lambda *_: recording)
+    return recording
+
+
+def computed_in(folder, table):
+    prepared, store = encoding.prepare(table, None), Store(folder)
+    compute = encoding.Computer(prepared, store)
+    for cell in prepared.cells:
+        with store.writing(cell) as into:
+            compute(cell, into)
+    return encoding.tabulate(prepared, store.path), prepared
+
+
+LENGTH = {"length": {"extractor": "words", "quantities": ["length"]}}
+
+
+def test_epochs_are_scored_at_every_lag_and_peak_where_the_brain_follows(meg, tmp_path):
+    table = experiment(align={"to": "epochs", "delays": [0], "epochs": {"tmin": -0.1, "tmax": 0.3}})
+    table = parse_experiment(table.table() | {"features": LENGTH})
+    assert encoding.find_problems(table, None) == []
+    tables, prepared = computed_in(tmp_path, table)
+    assert prepared.provenance["epochs"]["dropped"]
+    assert len(prepared.recording.responses.rows) < len(meg.events)
+    scores = tables["scores"].query("metric == 'pearson'").set_index(["target", "lag"])["score"]
+    assert scores.index.get_level_values("lag").unique().to_numpy() == pytest.approx(np.arange(-5, 16) * 0.02)
+    assert scores["A"].idxmax() == pytest.approx(0.1)
+    assert scores["A"].max() > 0.9
+    assert scores["A"][:0.05].abs().max() < 0.25
+    assert tables["sensors"].columns.tolist() == ["target", "channel_type", "x", "y", "z"]
+
+
+def test_lags_in_seconds_are_delays_in_samples(meg, tmp_path):
+    table = experiment(align={"delays": [0], "lags": {"tmin": 0.0, "tmax": 0.2}})
+    tables, prepared = computed_in(tmp_path, parse_experiment(table.table() | {"features": LENGTH}))
+    assert prepared.delays == tuple(range(11))
+    scores = tables["scores"].query("metric == 'pearson'").set_index("target")["score"]
+    assert scores["A"] > 0.5
+    assert abs(scores["B"]) < 0.2
+
+
+def test_the_mean_of_subjects_has_every_lag(meg):
+    two = pd.concat([meg.responses.columns, meg.responses.columns.assign(subject="t")], ignore_index=True)
+    doubled = Responses(np.hstack([meg.responses.values] * 2), meg.responses.rows, two)
+    epochs = encoding.to_epochs(doubled, meg.events, tmin=0.0, tmax=0.1).responses
+    mean = encoding.with_group_mean(epochs).columns.query("subject == 'mean'")
+    assert len(mean) == 2 * 6
+    assert mean["lag"].tolist() == epochs.columns.query("subject == 's'")["lag"].tolist()
+    assert set(mean["channel_type"]) == {"mag"}
+
+
+def test_a_gap_within_overlapping_epochs_is_warned_of(meg, caplog):
+    blocks = {"kind": "blocks", "n": 4, "gap": 1}
+    table = experiment(align={"to": "epochs", "delays": [0]}, encode={"outer": blocks, "inner": {**blocks, "gap": 9}})
+    encoding.prepare(table, None)
+    assert "encode.outer.gap is 1 samples, epochs overlap with as many as 3: widen the gap" in caplog.text
+    assert "encode.inner.gap" not in caplog.text
+
+
+def test_a_run_on_epochs_ends_in_a_report_over_time(meg, tmp_path):
+    from brainalign import report
+    from brainalign.results import cell_states, read_table, run_experiment
+
+    spaces = {**LENGTH, "noise": {"extractor": "random_embedding", "dimension": 2}}
+    window = {"tmin": -0.1, "tmax": 0.3, "baseline": [-0.1, 0.0]}
+    table = experiment(align={"to": "epochs", "delays": [0], "epochs": window}).table() | {"features": spaces}
+    table["encode"]["together"] = ["length", "noise"]
+    table = parse_experiment(table)
+    assert run_experiment(table, tmp_path).complete
+    page = report.write(tmp_path).read_text()
+    for expected in (
+        "Scores over time",
+        "Peaks over time",
+        "Unique contributions over time",
+        "epochs from -0.1 to 0.3 s",
+    ):
+        assert expected in page
+    assert "Layer profile" not in page
+    printed = report.best_of(tmp_path).splitlines()
+    assert printed[2].split()[:3] == ["length", "mag", "100.000"]
+    assert set(cell_states(tmp_path)["state"]) == {"finished"}
+    unique = read_table(tmp_path, "unique_contributions").query("metric == 'r2' and target == 'A'")
+    of_length = unique[unique["feature_space"] == "length"].set_index("lag")["unique"]
+    assert of_length.idxmax() == pytest.approx(0.1)

@@ -5,7 +5,7 @@ import pytest
 from brainalign.arrays import Recording, Responses
 from brainalign.config import Splits
 from brainalign.errors import BrainalignError
-from brainalign.pipeline.folds import make_folds, stimuli_of_samples
+from brainalign.pipeline.folds import make_folds, overlapping_epochs, stimuli_of_samples
 
 
 def responses(values, run, subjects=("a",), **rows):
@@ -30,11 +30,10 @@ def test_two_runs_of_one_story_share_their_stimuli_and_cannot_be_split():
     stimulus = stimuli_of_samples(recording)
     assert (stimulus[:6] == stimulus[6:12]).all()
     assert len(set(stimulus)) == 18
-    rows = recording.responses.rows
     for leaking in (Splits(kind="groups", by="run"), Splits(kind="blocks", n=4)):
         with pytest.raises(BrainalignError, match="training and in the test set"):
-            make_folds(leaking, rows, stimulus)
-    folds = make_folds(Splits(kind="groups", by="stimulus"), rows, stimulus)
+            make_folds(leaking, recording, stimulus)
+    folds = make_folds(Splits(kind="groups", by="stimulus"), recording, stimulus)
     assert [len(fold.test) for fold in folds] == [12, 6, 6]
 
 
@@ -44,16 +43,36 @@ def test_a_repeated_sentence_cannot_be_split():
     recording = Recording(events, responses(np.zeros((20, 1)), "1", event=np.arange(20)))
     stimulus = stimuli_of_samples(recording)
     with pytest.raises(BrainalignError, match="stimulus 's0'"):
-        make_folds(Splits(kind="blocks", n=4), recording.responses.rows, stimulus)
-    folds = make_folds(Splits(kind="groups", by="stimulus"), recording.responses.rows, stimulus)
+        make_folds(Splits(kind="blocks", n=4), recording, stimulus)
+    folds = make_folds(Splits(kind="groups", by="stimulus"), recording, stimulus)
     assert len(folds) == 10
 
 
 def test_the_number_of_folds_of_groups_is_honoured():
-    rows = pd.DataFrame({"run": np.repeat(list("abcdef"), 5)})
+    recording = Recording(words([("a", "x")]), responses(np.zeros((30, 1)), np.repeat(list("abcdef"), 5)))
     stimulus = np.arange(30).astype(str)
-    assert len(make_folds(Splits(kind="groups"), rows, stimulus)) == 6
-    assert len(make_folds(Splits(kind="groups", n=3), rows, stimulus)) == 3
+    assert len(make_folds(Splits(kind="groups"), recording, stimulus)) == 6
+    assert len(make_folds(Splits(kind="groups", n=3), recording, stimulus)) == 3
+
+
+def test_words_in_a_text_may_come_again_and_texts_may_not():
+    """Epochs of words: "the" is in training and test, the same story told twice must not be."""
+    events = words([("1", "abcabc"), ("2", "defdef"), ("3", "abcabc")])
+    kept = np.array([0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17])
+    run = events["run"].to_numpy()[kept]
+    recording = Recording(events, responses(np.zeros((len(kept), 1)), run, event=kept))
+    stimulus = stimuli_of_samples(recording)
+    assert len(set(stimulus)) == 12
+    assert stimulus[14] == stimulus[4]  # the fifth word of both tellings, though word 15 was dropped
+    assert [len(fold.test) for fold in make_folds(Splits(kind="groups", by="stimulus"), recording, stimulus)] == [10, 6]
+    with pytest.raises(BrainalignError, match="training and in the test set"):
+        make_folds(Splits(kind="groups", by="run"), recording, stimulus)
+
+
+def test_epochs_that_overlap_are_counted():
+    rows = pd.DataFrame({"run": ["a"] * 4 + ["b"] * 2, "time": [0.0, 0.5, 0.9, 3.0, 0.0, 0.1]})
+    assert overlapping_epochs(rows, seconds=1.0) == 2
+    assert overlapping_epochs(rows, seconds=0.05) == 0
 
 
 def test_a_copy_of_a_picture_is_the_same_stimulus(tmp_path):
@@ -66,4 +85,4 @@ def test_a_copy_of_a_picture_is_the_same_stimulus(tmp_path):
     assert (stimulus[:4] == stimulus[4:]).all()
     assert len(set(stimulus)) == 4
     with pytest.raises(BrainalignError, match="training and in the test set"):
-        make_folds(Splits(kind="blocks", n=2), recording.responses.rows, stimulus)
+        make_folds(Splits(kind="blocks", n=2), recording, stimulus)
