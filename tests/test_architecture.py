@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "brainalign"
 
 BASE = {"errors", "registry", "files"}
-CORE = {"encode", "align.delays", "align.hrf", "compare", "stats", "simulate"}
+CORE = {"encode", "align.delays", "align.hrf", "align.shifts", "compare", "stats", "simulate"}
 BORDERS = {"data", "extract", "align.samples", "align.epochs"}
 
 # unit -> units it may import besides itself
@@ -19,8 +19,10 @@ ALLOWED = {
     "files": set(),
     "registry": {"errors"},
     "encode": BASE,
+    "encode.trf": BASE | {"align.delays"},
     "align.delays": BASE,
     "align.hrf": BASE,
+    "align.shifts": BASE | {"align.delays"},
     "compare": BASE,
     "stats": BASE | {"encode.metrics"},
     "simulate": BASE | {"align.hrf"},
@@ -51,6 +53,7 @@ HEAVY = {
     "encode.banded": NUMERIC | {"torch"},
     "align.delays": NUMERIC,
     "align.hrf": NUMERIC,
+    "align.shifts": NUMERIC,
     "compare": NUMERIC,
     "stats": NUMERIC,
     "simulate": NUMERIC | {"torch"},
@@ -74,7 +77,7 @@ HEAVY = {
     "pipeline": {"numpy", "pandas"},
     "results": {"pandas"},
     "jobs": set(),
-    "plots": {"numpy", "pandas", "matplotlib", "nilearn", "mne"},
+    "plots": {"numpy", "pandas", "matplotlib", "nilearn", "nibabel", "mne"},
     "report": {"numpy", "pandas", "matplotlib", "mne"},
     "cli": {"pandas", "rich", "typer"},
 }

@@ -50,12 +50,12 @@ from brainalign.pipeline.folds import (
     warn_of_narrow_gaps,
 )
 from brainalign.pipeline.scores import edge_table, gather_scores, unique_contributions, write_fold_scores
-from brainalign.pipeline.subjects import MEAN, SENSOR, with_group_mean
+from brainalign.pipeline.subjects import MEAN, PLACE, with_group_mean
 
 log = logging.getLogger(__name__)
 
 EDGE_WARNING = 0.5  # share of targets at an edge of the penalty grid above which a run warns
-TABLES = ("scores", "diagnostics", "layer_choices", "unique_contributions", "events_per_sample", "sensors")
+TABLES = ("scores", "diagnostics", "layer_choices", "unique_contributions", "events_per_sample", "places")
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
     )
     _warn_of_edges(diagnostics)
     unique = unique_contributions(scores, prepared.experiment.encode.together)
-    tables = (scores, diagnostics, choices, unique, events_per_sample(prepared), sensors(prepared))
+    tables = (scores, diagnostics, choices, unique, events_per_sample(prepared), places(prepared))
     return {name: table for name, table in zip(TABLES, tables, strict=True) if table is not None}
 
 
@@ -308,11 +308,11 @@ def events_per_sample(prepared: Prepared) -> pd.DataFrame:
     return pd.DataFrame({"run": rows["run"], "time": rows["time"], "n_events": counts})
 
 
-def sensors(prepared: Prepared) -> pd.DataFrame | None:
-    """Give the kind and place of the sensors, columns `target channel_type x y z` (m); None where there are none."""
+def places(prepared: Prepared) -> pd.DataFrame | None:
+    """Give `target` and what is known of its place, see `subjects.PLACE`; None where nothing is."""
     columns = prepared.recording.responses.columns
-    known = [name for name in ("target", *SENSOR) if name in columns]
-    return columns[known].drop_duplicates("target", ignore_index=True) if "channel_type" in columns else None
+    known = [name for name in PLACE if name in columns]
+    return columns[["target", *known]].drop_duplicates("target", ignore_index=True) if known else None
 
 
 def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:

@@ -7,7 +7,8 @@ from brainalign.arrays import Responses
 from brainalign.errors import Misaligned
 
 MEAN = "mean"  # the subject name of the group mean
-SENSOR = ("channel_type", "x", "y", "z")  # what columns may say of a sensor: its kind, its place (m)
+PLACE = ("channel_type", "x", "y", "z", "hemisphere", "vertex", "i", "j", "k")
+"""What columns may say of a target: kind and place (m) of a sensor, vertex of a surface, voxel of a volume."""
 
 
 def with_group_mean(responses: Responses) -> Responses:
@@ -20,8 +21,8 @@ def with_group_mean(responses: Responses) -> Responses:
     subjects, targets, z = standardised_subjects(responses)
     if MEAN in subjects:
         raise Misaligned(f"a subject is called {MEAN!r}, the name of the group mean; give it another name")
-    sensors = [name for name in SENSOR if name in responses.columns]
-    of_mean = responses.columns.iloc[_places(responses.columns, subjects[0], targets)][[*targets, *sensors]]
+    places = [name for name in PLACE if name in responses.columns]
+    of_mean = responses.columns.iloc[_positions(responses.columns, subjects[0], targets)][[*targets, *places]]
     columns = pd.concat([responses.columns, of_mean.assign(subject=MEAN)], ignore_index=True)
     values = np.hstack([responses.values, z.mean(axis=0).astype(responses.values.dtype)])
     return Responses(values, responses.rows, columns, responses.provenance)
@@ -49,8 +50,8 @@ def standardised_subjects(responses: Responses) -> tuple[list[str], pd.DataFrame
     """
     columns = responses.columns
     subjects, targets = list(columns["subject"].unique()), columns[target_key(columns)].drop_duplicates()
-    places = [_places(columns, subject, targets) for subject in subjects]
-    stacked = np.stack([np.asarray(responses.values[:, of_subject], np.float64) for of_subject in places])
+    positions = [_positions(columns, subject, targets) for subject in subjects]
+    stacked = np.stack([np.asarray(responses.values[:, of_subject], np.float64) for of_subject in positions])
     deviation = stacked.std(axis=1, keepdims=True)
     if not (deviation > 0).all():
         i_subject, _, i_target = np.argwhere(~(deviation > 0))[0]
@@ -61,13 +62,13 @@ def standardised_subjects(responses: Responses) -> tuple[list[str], pd.DataFrame
     return subjects, targets, (stacked - stacked.mean(axis=1, keepdims=True)) / deviation
 
 
-def _places(columns: pd.DataFrame, subject: str, targets: pd.DataFrame) -> np.ndarray:
+def _positions(columns: pd.DataFrame, subject: str, targets: pd.DataFrame) -> np.ndarray:
     """Give the columns of a subject in the order of the targets."""
-    own = columns.reset_index(names="place").loc[columns["subject"].eq(subject).to_numpy(), [*targets, "place"]]
-    place = targets.merge(own, how="left", on=list(targets), validate="one_to_one")["place"]
-    if place.isna().any():
-        missing = targets["target"].iloc[int(place.isna().to_numpy().argmax())]
+    own = columns.reset_index(names="position").loc[columns["subject"].eq(subject).to_numpy(), [*targets, "position"]]
+    position = targets.merge(own, how="left", on=list(targets), validate="one_to_one")["position"]
+    if position.isna().any():
+        missing = targets["target"].iloc[int(position.isna().to_numpy().argmax())]
         raise Misaligned(
             f"subject {subject} has no target {missing}, others have; choose targets that all subjects have"
         )
-    return place.to_numpy(int)
+    return position.to_numpy(int)

@@ -1,8 +1,8 @@
 """A results folder -> one self-contained HTML page.
 
-How the results of a method are told is a module with these names: `add_sections(page, experiment, folder)` adds figures
-and tables, `methods(experiment, folder, provenance)` writes the methods text, `summary(experiment, folder)` gives the
-result as a short text.
+How the results of a method are told is a module with these names: `add_sections(page, experiment, folder, provenance)`
+adds figures and tables, `methods(experiment, folder, provenance)` writes the methods text, `summary(experiment,
+folder)` gives the result as a short text.
 """
 
 import importlib
@@ -50,7 +50,7 @@ def write(folder: Path) -> Path:
     told = PAGES[experiment.method]
     with mne.utils.use_log_level("ERROR"):
         page = mne.Report(title=f"brainalign: {experiment.name}", image_format="png", verbose=False)
-        told.add_sections(page, experiment, folder)
+        told.add_sections(page, experiment, folder, provenance)
         add_text(page, "Methods", told.methods(experiment, folder, provenance))
         add_text(page, "Configuration", configuration_text(experiment), fixed=True)
         add_text(page, "Provenance", (folder / "provenance.json").read_text(encoding="utf-8"), fixed=True)

@@ -21,22 +21,24 @@ MEASURES = {
 }
 
 
-def add_sections(page, experiment, folder: Path) -> None:
+def add_sections(page, experiment, folder: Path, provenance: dict) -> None:  # noqa: ARG001
     """Add the RDMs and, per target, the similarities of a finished run."""
     similarities, comparison = read_table(folder, "similarities"), experiment.compare.comparison
     caption = "Dissimilarities of all pairs of stimuli, in ranks: brains first, then models."
     add_figure(page, rdms.matrices(read_table(folder, "rdms")), "RDMs", caption, "RDMs")
     for target in dict.fromkeys(similarities["target"]):
         of_target = similarities[(similarities["target"] == target) & (similarities["comparison"] == comparison)]
-        caption = (
-            "Bars: average over subjects; dots: subjects; shaded: between the bounds of the noise ceiling. "
-            "Blue: features; grey: published models; green: brain areas."
+        what = (
+            "Bars: average over subjects; dots: subjects; shaded: between the bounds of the noise ceiling."
+            if has_subjects(of_target)
+            else "There is one RDM of this area."
         )
+        caption = f"{what} Blue: features; grey: published models; green: brain areas."
         figure = rdms.similarities(single_subjects(of_target), ylabel=f"{MEASURES[comparison]} with {target}")
         add_figure(page, figure, f"Similarity with {target}", caption, "Similarities")
     for target in dict.fromkeys(similarities["target"]):
         of_target = similarities[similarities["target"] == target]
-        caption = f"Average over single subjects. {_p_text(experiment)}"
+        caption = f"{_who(of_target).capitalize()}. {_p_text(experiment)}"
         add_table(page, summary_table(of_target, comparison=comparison), f"Similarity with {target}", caption)
         wide = of_target[of_target["subject"] == MEAN].pivot(
             index=["family", "feature_space", "weights", "layer"], columns="comparison", values="similarity"
@@ -46,10 +48,18 @@ def add_sections(page, experiment, folder: Path) -> None:
         add_table(page, wide.rename_axis(columns=None).reset_index(), f"Mean RDM of {target}", caption)
 
 
+def has_subjects(similarities: pd.DataFrame) -> bool:
+    """Tell whether a target has an RDM per subject, rather than one."""
+    return bool((similarities["subject"] != MEAN).any())
+
+
 def single_subjects(similarities: pd.DataFrame) -> pd.DataFrame:
     """Give the rows of single subjects, or of the only RDM where there is one."""
-    singles = similarities["subject"] != MEAN
-    return similarities[singles] if singles.any() else similarities
+    return similarities[similarities["subject"] != MEAN] if has_subjects(similarities) else similarities
+
+
+def _who(similarities: pd.DataFrame) -> str:
+    return "average over subjects" if has_subjects(similarities) else "its only RDM"
 
 
 def summary_table(similarities: pd.DataFrame, *, comparison: str) -> pd.DataFrame:
@@ -103,7 +113,7 @@ def summary(experiment, folder: Path) -> str:
         bounds = f"; noise ceiling {' to '.join(map('{:.3f}'.format, ceiling))}" if len(ceiling) else ""
         shown = table.drop(columns=ceiling.index)
         text = shown.to_string(index=False, float_format="{:.3f}".format, na_rep="")
-        parts.append(f"{MEASURES[comparison]} with {target}, average over subjects{bounds}:\n{text}")
+        parts.append(f"{MEASURES[comparison]} with {target}, {_who(of_target)}{bounds}:\n{text}")
     means = similarities[(similarities["subject"] == MEAN) & (similarities["comparison"] == "pearson")]
     between = means[means["family"] == "brain"].drop_duplicates("similarity")
     parts += [

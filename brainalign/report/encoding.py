@@ -8,7 +8,7 @@ from brainalign.encode.ceiling import Ceiling, normalise
 from brainalign.pipeline.scores import edge_table, headline
 from brainalign.pipeline.subjects import MEAN
 from brainalign.plots import contributions, profiles, samples
-from brainalign.report import over_time
+from brainalign.report import maps, over_time
 from brainalign.report.page import (
     add_figure,
     add_table,
@@ -43,11 +43,13 @@ CITATIONS = {
 }
 
 
-def add_sections(page, experiment, folder: Path) -> None:
+def add_sections(page, experiment, folder: Path, provenance: dict) -> None:
     """Add the scores, layers, unique contributions, penalties and clock of a finished run."""
     scores, unique = shown_scores(folder, experiment), read_table(folder, "unique_contributions")
     if experiment.align.to == "epochs":
-        over_time.add_sections(page, experiment, scores, unique, _sensors(folder))
+        over_time.add_sections(page, experiment, scores, unique, _places(folder))
+    elif scores["target"].nunique() > maps.MANY:
+        maps.add_sections(page, experiment, scores, unique, _places(folder), provenance["data"].get("grid"))
     else:
         _add_per_target(page, experiment, folder, scores, unique)
     add_table(
@@ -79,8 +81,8 @@ def _add_per_target(page, experiment, folder: Path, scores: pd.DataFrame, unique
     )
 
 
-def _sensors(folder: Path) -> pd.DataFrame | None:
-    return read_table(folder, "sensors") if (folder / "sensors.tsv").exists() else None
+def _places(folder: Path) -> pd.DataFrame | None:
+    return read_table(folder, "places") if (folder / "places.tsv").exists() else None
 
 
 def summary(experiment, folder: Path) -> str:
@@ -88,9 +90,14 @@ def summary(experiment, folder: Path) -> str:
     scores = shown_scores(folder, experiment)
     if experiment.align.to == "epochs":
         of_metric = headline(scores[scores["metric"] == experiment.encode.metric])
-        table = over_time.peaks(over_time.with_sensors(of_metric, _sensors(folder)))
+        table = over_time.peaks(over_time.with_sensors(of_metric, _places(folder)))
         text = table.to_string(index=False, float_format="{:.3f}".format, na_rep="")
         return f"{experiment.encode.metric} on held-out folds, highest mean over sensors:\n{text}"
+    if scores["target"].nunique() > maps.MANY:
+        text = maps.distribution_table(scores, metric=experiment.encode.metric).to_string(
+            index=False, float_format="{:.3f}".format, na_rep=""
+        )
+        return f"{experiment.encode.metric} on held-out folds, over targets:\n{text}"
     subject = main_subject(scores)
     table = summary_table(scores, subject=subject, metric=experiment.encode.metric, controls=experiment.encode.controls)
     who = "mean of the subjects" if subject == MEAN else f"subject {subject}"

@@ -12,7 +12,7 @@ from brainalign.report.page import add_figure, add_table, label
 N_HEADS = 6
 
 
-def add_sections(page, experiment, scores: pd.DataFrame, unique: pd.DataFrame, sensors: pd.DataFrame) -> None:
+def add_sections(page, experiment, scores: pd.DataFrame, unique: pd.DataFrame, sensors: pd.DataFrame | None) -> None:
     """Add scores over time, topographies and peaks; `scores` and `unique` are tables of a run with the column `lag`."""
     metric = experiment.encode.metric
     rows = with_sensors(headline(scores[scores["metric"] == metric]), sensors)

@@ -103,6 +103,16 @@ def test_a_cell_is_named_by_everything_that_decides_it():
     assert changed(align={"delays": [1, 2]}) == scored
     assert changed(encode={"alphas": {"low": 1.0, "high": 1e4, "n": 4}}) == scored
     assert changed(data={"set": "simulated", "n_subjects": 3, "seed": 1}) == scored
+    assert changed(seed=1) == set()
+
+
+def test_a_seed_that_an_estimator_draws_with_enters_the_key():
+    def names(seed):
+        drawn = experiment(seed=seed, encode={"estimator": "banded", "together": ["words", "position"]})
+        return {cell.folder for cell in encoding.prepare(drawn, None).candidates}
+
+    assert names(0) == names(0)
+    assert not names(0) & names(1)
 
 
 def test_other_words_or_another_version_make_other_cells(monkeypatch):
@@ -417,7 +427,7 @@ def test_epochs_are_scored_at_every_lag_and_peak_where_the_brain_follows(meg, tm
     assert scores["A"].idxmax() == pytest.approx(0.1)
     assert scores["A"].max() > 0.9
     assert scores["A"][:0.05].abs().max() < 0.25
-    assert tables["sensors"].columns.tolist() == ["target", "channel_type", "x", "y", "z"]
+    assert tables["places"].columns.tolist() == ["target", "channel_type", "x", "y", "z"]
 
 
 def test_lags_in_seconds_are_delays_in_samples(meg, tmp_path):
