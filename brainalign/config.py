@@ -19,6 +19,7 @@ from brainalign.errors import BadConfig, MissingData, UnknownName, did_you_mean
 from brainalign.extract import EXTRACTORS
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+TAKEN = ("target", "ceiling")  # what the report's tables call columns that stand beside those of feature spaces
 CEILINGS = Literal["split_half", "leave_one_subject_out", "published"]
 
 
@@ -167,10 +168,19 @@ class Encode(_Part):
         return [union for union in (self.together, *rest) if len(union) > 1]
 
 
+class Clock(_Part):
+    """A check whether features and recording are on one clock."""
+
+    features: str = Field(description="feature space that is shifted against the responses; of one layer")
+    reach: int = Field(8, ge=1, description="samples either way")
+    n_controls: int = Field(19, ge=2, description="shifts to another part of the stimulus")
+
+
 class Report(_Part):
     """What the report adds."""
 
     ceilings: tuple[CEILINGS, ...] = Field((), description="split_half (group mean), leave_one_subject_out, published")
+    clock: Clock | None = Field(None, description="scores of shifted features, of a recording in time")
 
 
 class Compare(_Part):
@@ -306,14 +316,17 @@ def parse_experiment(table: dict[str, Any], source: str = "experiment") -> Exper
         where = f"features.{name}"
         if not _is_label(name):
             problems.append(f"{where}: names are letters, digits, '_' and '-'")
+        if name in TAKEN:
+            problems.append(f"{where}: tables of scores have another column of this name; take another")
         spaces[name] = _plugin(settings, "extractor", EXTRACTORS, where, problems)
     methods = [name for name in FRAMES if name in table]
     if len(methods) > 1:
         problems.append(f"an experiment has one of the tables {', '.join(f'[{name}]' for name in methods)}")
-    method = methods[0] if methods else next(iter(FRAMES))
-    frame = _validate(FRAMES[method], table, "", problems, also_known=("data", "features"))
-    if getattr(frame, "encode", None) is not None:
-        _check_names(frame.encode, features, problems)
+    method, *others = methods or FRAMES
+    table = {key: value for key, value in table.items() if key not in others}
+    frame = _validate(FRAMES[method], table, "", problems, also_known=("data", "features", *others))
+    if isinstance(frame, _EncodeFrame):
+        _check_names(frame, features, problems)
     if problems:
         raise BadConfig(problems, source)
     return Experiment(
@@ -323,13 +336,17 @@ def parse_experiment(table: dict[str, Any], source: str = "experiment") -> Exper
     )
 
 
-def _check_names(encode: Encode, features: dict[str, Any], problems: list[str]) -> None:
-    """Note feature spaces that are joined but not there."""
-    for key, names in (("controls", [encode.controls] if encode.controls else []), ("together", encode.together)):
-        for name in names:
-            if name not in features:
-                hint = did_you_mean(name, features)
-                problems.append(f"encode.{key}: no feature space {name!r}{hint}; there are {list(features)}")
+def _check_names(frame: _EncodeFrame, features: dict[str, Any], problems: list[str]) -> None:
+    """Note feature spaces that are named but not there."""
+    named = {
+        "encode.controls": [frame.encode.controls] if frame.encode.controls else [],
+        "encode.together": frame.encode.together,
+        "report.clock.features": [frame.report.clock.features] if frame.report.clock else [],
+    }
+    for key, name in ((key, name) for key, names in named.items() for name in names):
+        if name not in features:
+            hint = did_you_mean(name, features)
+            problems.append(f"{key}: no feature space {name!r}{hint}; there are {list(features)}")
 
 
 def render(table: dict[str, Any], comments: dict[str, str] | None = None) -> str:

@@ -20,7 +20,7 @@ from brainalign.align.delays import delay
 from brainalign.align.epochs import sampling_rate, to_epochs
 from brainalign.align.samples import sample_of_each_event, to_events, to_samples
 from brainalign.arrays import Activations, Recording, Responses
-from brainalign.config import Experiment
+from brainalign.config import Clock, Experiment
 from brainalign.data import DATASETS
 from brainalign.encode import ESTIMATORS
 from brainalign.encode.metrics import METRICS
@@ -30,6 +30,7 @@ from brainalign.encode.splits import Fold
 from brainalign.encode.trf import delays_between
 from brainalign.errors import BrainalignError, Misaligned
 from brainalign.jobs.cells import Cell
+from brainalign.pipeline.clock import check_clock, tabulate_clock
 from brainalign.pipeline.features import (
     CellPlan,
     Features,
@@ -55,7 +56,10 @@ from brainalign.pipeline.subjects import MEAN, PLACE, with_group_mean
 log = logging.getLogger(__name__)
 
 EDGE_WARNING = 0.5  # share of targets at an edge of the penalty grid above which a run warns
-TABLES = ("scores", "diagnostics", "layer_choices", "unique_contributions", "events_per_sample", "places")
+TABLES = (
+    "scores", "diagnostics", "layer_choices", "unique_contributions", "events_per_sample", "places", "clock",
+    "clock_control",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,16 @@ class Prepared:
         described = _describe_responses(self.recording.responses)
         return {_score_cell(c, self.experiment, described): c for c in self._candidates()}
 
+    @cached_property
+    def clock(self) -> Cell | None:
+        """Cell that checks the clock, where that is asked for."""
+        settings = self.experiment.report.clock
+        return None if settings is None else _clock_cell(self, settings)
+
     @property
     def cells(self) -> list[Cell]:
         """All cells, each after those it reads."""
-        return [*self.features.cells.values(), *self.candidates]
+        return [*self.features.cells.values(), *self.candidates, *filter(None, [self.clock])]
 
     @property
     def provenance(self) -> dict:
@@ -190,6 +200,21 @@ def _score_cell(candidate: Candidate, experiment: Experiment, responses: str) ->
     return Cell("-".join(filter(None, parts)), settings, needs=tuple(cell.folder for _, cell, _ in candidate.parts))
 
 
+def _clock_cell(prepared: Prepared, settings: Clock) -> Cell:
+    experiment, (cell, layer) = prepared.experiment, prepared.features.only(settings.features)
+    table = {
+        "does": "check the clock",
+        "version": __version__,
+        "features": [cell.folder, layer],
+        "responses": _describe_responses(prepared.recording.responses),
+        "align": experiment.align.model_dump(mode="json", exclude_none=True),
+        "encode": experiment.encode.model_dump(mode="json", exclude={"controls", "together"}),
+        "clock": settings.model_dump(mode="json"),
+        "seed": experiment.seed,
+    }
+    return Cell(f"clock-{settings.features}", table, needs=(cell.folder,))
+
+
 class Computer:
     """Computes the cells of a prepared experiment.
 
@@ -215,6 +240,8 @@ class Computer:
         """Compute a cell and write its files into an empty folder."""
         if cell in self.prepared.candidates:
             self.score(self.prepared.candidates[cell], folder)
+        elif cell == self.prepared.clock:
+            self.check_clock(folder)
         else:
             self.prepared.features.extract(cell, folder, self.store)
 
@@ -232,6 +259,13 @@ class Computer:
                 spaces[name] = to_events(activations, rows).astype(np.float64)
         return spaces
 
+    def check_clock(self, folder: Path) -> None:
+        """Write the scores of features that are shifted against the responses."""
+        experiment, rows = self.prepared.experiment, self.prepared.recording.responses.rows
+        activations = load_activations(self.store, *self.prepared.features.only(experiment.report.clock.features))
+        X = to_samples(activations, rows, bin=experiment.align.bin).astype(np.float64)
+        check_clock(self.prepared, X, _estimator(experiment, None), folder)
+
     def score(self, candidate: Candidate, folder: Path) -> None:
         """Write what `cross_validate` gives for all subjects and targets, each array (n_folds, n_targets)."""
         prepared, spaces = self.prepared, self.spaces(candidate)
@@ -248,7 +282,7 @@ class Computer:
         write_fold_scores(result, folder)
 
 
-def _estimator(experiment: Experiment, columns: dict[str, slice]):
+def _estimator(experiment: Experiment, columns: dict[str, slice] | None):
     """Give the encoding model; one that knows feature spaces is told where each lies in X."""
     encode = experiment.encode
     model = ESTIMATORS[encode.estimator](
@@ -285,7 +319,8 @@ def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
     )
     _warn_of_edges(diagnostics)
     unique = unique_contributions(scores, prepared.experiment.encode.together)
-    tables = (scores, diagnostics, choices, unique, events_per_sample(prepared), places(prepared))
+    checked = (None, None) if prepared.clock is None else tabulate_clock(prepared, path_of(prepared.clock))
+    tables = (scores, diagnostics, choices, unique, events_per_sample(prepared), places(prepared), *checked)
     return {name: table for name, table in zip(TABLES, tables, strict=True) if table is not None}
 
 
@@ -342,12 +377,16 @@ def _check_machine(experiment: Experiment) -> None:
 def _problems_of_encoding(prepared: Prepared) -> list[str]:
     experiment, recording = prepared.experiment, prepared.recording
     problems = _problems_of_clock(prepared)
-    joined = {"controls": filter(None, (experiment.encode.controls,)), "together": experiment.encode.together}
-    for key, names in joined.items():
-        for name in names:
-            problems += [
-                f"encode.{key}: {line}" for line in problems_of(lambda name=name: prepared.features.only(name))
-            ]
+    clock = experiment.report.clock
+    if clock is not None and experiment.align.to != "samples":
+        problems.append(f"report.clock: there is no clock to check with align.to = {experiment.align.to!r}")
+    of_one_matrix = {
+        "encode.controls": [experiment.encode.controls] if experiment.encode.controls else [],
+        "encode.together": experiment.encode.together,
+        "report.clock.features": [clock.features] if clock else [],
+    }
+    for key, name in ((key, name) for key, names in of_one_matrix.items() for name in names):
+        problems += [f"{key}: {line}" for line in problems_of(lambda name=name: prepared.features.only(name))]
     problems += _problems_of_ceilings(experiment, recording.responses.columns)
     for fold in prepared.folds:
         problems += problems_of(
@@ -402,7 +441,22 @@ def plan_cells(prepared: Prepared) -> list[CellPlan]:
         memory = 8 * n_samples * (n_columns + n_targets) + fit.bytes
         disk = 8 * (2 + len(METRICS)) * len(prepared.folds) * n_targets
         plans.append(CellPlan(cell, size, memory, disk, lambda fit=fit, n_fits=n_fits: n_fits * fit.seconds))
+    if prepared.clock is not None:
+        plans.append(_plan_of_clock(prepared))
     return plans
+
+
+def _plan_of_clock(prepared: Prepared) -> CellPlan:
+    settings, (n_samples, n_targets) = prepared.experiment.report.clock, prepared.recording.responses.shape
+    cell, _ = prepared.features.only(settings.features)
+    n_columns, n_shifts = (
+        len(prepared.delays) * prepared.features.width(cell),
+        2 * settings.reach + 1 + settings.n_controls,
+    )
+    fit, n_fits = _plan_of_fit(prepared, n_columns), len(prepared.folds) * n_shifts
+    size = f"{n_samples} samples x {n_columns} features, {n_shifts} shifts"
+    memory = 16 * n_samples * (n_columns + n_targets) + fit.bytes
+    return CellPlan(prepared.clock, size, memory, 8 * n_shifts * n_targets, lambda: n_fits * fit.seconds)
 
 
 def _plan_of_fit(prepared: Prepared, n_columns: int):

@@ -52,12 +52,39 @@ def add_sections(page, experiment, folder: Path, provenance: dict) -> None:
         maps.add_sections(page, experiment, scores, unique, _places(folder), provenance["data"].get("grid"))
     else:
         _add_per_target(page, experiment, folder, scores, unique)
+    if experiment.align.to == "samples":
+        _add_clock(page, experiment, folder)
     add_table(
         page,
         edge_table(read_table(folder, "diagnostics")),
         "Penalties at the edge of the grid",
         "Share of targets whose penalty is the smallest or largest of the grid; where it is large, widen the grid.",
     )
+
+
+def _add_clock(page, experiment, folder: Path) -> None:
+    """Add how events fall on samples, and the scores of shifted features where these were asked for."""
+    add_figure(
+        page,
+        samples.events_per_sample(read_table(folder, "events_per_sample")),
+        "Events per sample",
+        "How many events begin in every sample: gaps and shifts of the clock show here.",
+        "Clock",
+    )
+    clock = experiment.report.clock
+    if clock is None:
+        return
+    caption = (
+        f"Score of {clock.features} without delays, moved against the responses: it peaks at the delay of the answer. "
+        "Positive: the past stimulus explains the present. Thin: targets; thick: their mean, its peak marked."
+    )
+    figure = samples.lag_scan(read_table(folder, "clock"), ylabel=experiment.encode.metric)
+    add_figure(page, figure, "Lag scan", caption, "Clock")
+    caption = (
+        f"Score of {clock.features} as in the experiment, and of the same features moved round their run to another "
+        f"part of the stimulus ({clock.n_controls} shifts): what is left then is not about the stimulus."
+    )
+    add_table(page, read_table(folder, "clock_control").head(maps.MANY), "Onset-shift control", caption)
 
 
 def _add_per_target(page, experiment, folder: Path, scores: pd.DataFrame, unique: pd.DataFrame) -> None:
@@ -72,13 +99,6 @@ def _add_per_target(page, experiment, folder: Path, scores: pd.DataFrame, unique
             "Layer chosen by nested cross-validation, over subjects and folds.",
             "Layer choice",
         )
-    add_figure(
-        page,
-        samples.events_per_sample(read_table(folder, "events_per_sample")),
-        "Events per sample",
-        "How many events begin in every sample: gaps and shifts of the clock show here.",
-        "Clock",
-    )
 
 
 def _places(folder: Path) -> pd.DataFrame | None:

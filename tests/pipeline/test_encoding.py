@@ -7,7 +7,7 @@ import pytest
 from brainalign.arrays import Activations, Recording, Responses
 from brainalign.config import parse_experiment
 from brainalign.encode.metrics import METRICS
-from brainalign.errors import Misaligned
+from brainalign.errors import BadConfig, Misaligned
 from brainalign.jobs.store import Store
 from brainalign.pipeline import encoding, features
 from brainalign.pipeline.features import describe_stimuli
@@ -482,3 +482,29 @@ def test_a_run_on_epochs_ends_in_a_report_over_time(meg, tmp_path):
     unique = read_table(tmp_path, "unique_contributions").query("metric == 'r2' and target == 'A'")
     of_length = unique[unique["feature_space"] == "length"].set_index("lag")["unique"]
     assert of_length.idxmax() == pytest.approx(0.1)
+
+
+def test_the_lag_scan_peaks_at_the_planted_delay_and_the_control_is_flat(meg, tmp_path):
+    table = experiment(align={"delays": [4, 5, 6]}).table() | {"features": LENGTH}
+    table["report"] = {"clock": {"features": "length", "reach": 8, "n_controls": 19}}
+    table = parse_experiment(table)
+    assert encoding.find_problems(table, None) == []
+    tables, _ = computed_in(tmp_path, table)
+    of_a = tables["clock"].query("target == 'A'").set_index("seconds")["score"]
+    assert len(of_a) == 17
+    assert of_a.idxmax() == pytest.approx(0.1, abs=0.021)  # a sample: onsets lie anywhere within theirs
+    control = tables["clock_control"].set_index("target")
+    assert control.loc["A", "p"] == 0.05  # 1 / (19 + 1)
+    assert control.loc["A", "score"] > 0.5 > 5 * abs(control.loc["A", "control_mean"])
+    assert control.loc["B", "p"] > 0.05
+    assert describe_plan(table, None, is_stored=lambda cell: False)["cell"].tolist()[-1] == "clock-length"
+
+
+def test_a_clock_is_checked_only_where_there_is_one(meg):
+    table = experiment(align={"to": "epochs", "delays": [0]}).table() | {"features": LENGTH}
+    table["report"] = {"clock": {"features": "length"}}
+    problems = encoding.find_problems(parse_experiment(table), None)
+    assert problems == ["report.clock: there is no clock to check with align.to = 'epochs'"]
+    table["report"] = {"clock": {"features": "lenght"}}
+    with pytest.raises(BadConfig, match=r"report\.clock\.features: no feature space 'lenght' \(did you mean 'length'"):
+        parse_experiment(table)

@@ -105,3 +105,16 @@ def test_scatter_draws_every_subject_and_the_given_line():
     line, dots = association.scatter(table, xlabel="x", ylabel="y").axes[0].get_lines()
     assert list(line.get_ydata()) == [0.5, 4.5]
     assert list(dots.get_ydata()) == [1, 2, 4]
+
+
+def test_the_lag_scan_marks_the_peak_of_the_mean():
+    seconds = np.arange(-2, 3) * 2.0
+    rows = [
+        pd.DataFrame({"target": name, "seconds": seconds, "score": score})
+        for name, score in (("A", [0, 0, 0.1, 0.5, 0.2]), ("B", [0, 0, 0.1, 0.3, 0.4]), ("C", [np.nan] * 5))
+    ]
+    (ax,) = samples.lag_scan(pd.concat(rows)).axes
+    marked = next(line for line in ax.get_lines() if line.get_marker() == "o")
+    assert (marked.get_xdata()[0], marked.get_ydata()[0]) == pytest.approx((2.0, 0.4))
+    assert len([line for line in ax.get_lines() if line.get_linewidth() == 0.6 and len(line.get_xdata()) == 5]) == 2
+    assert "no target" in samples.lag_scan(rows[2]).texts[0].get_text()
