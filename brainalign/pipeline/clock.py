@@ -38,7 +38,9 @@ def check_clock(prepared, X: np.ndarray, model, folder: Path) -> None:
     """
     clock, responses = prepared.experiment.report.clock, prepared.recording.responses
     own = (responses.columns["subject"] == main_subject(responses.columns)).to_numpy()
-    Y, run = np.asarray(responses.values[:, own], np.float64), responses.rows["run"].to_numpy(str)
+    run = prepared.clock["run"].to_numpy(str)
+    Y = np.full((len(run), own.sum()), np.nan)  # samples that are not usable stay nan
+    Y[prepared.usable] = responses.values[:, own]
     score = _scorer(prepared, model)
     scan = lag_scan(score, X, Y, shifts=np.arange(-clock.reach, clock.reach + 1), run=run)
     delayed = delay(X, prepared.delays, run=run)
@@ -61,6 +63,8 @@ def _scorer(prepared, model):
         return run if splits.by == "run" else np.array([of_run[name] for name in run])
 
     def score(X, Y, run):
+        usable = np.isfinite(Y).all(axis=1)
+        X, Y, run = X[usable], Y[usable], run[usable]
         folds = splitter(encode.outer).split(len(X), groups=groups(encode.outer, run), run=run)
         inner = None if encode.inner.by == "run" else groups(encode.inner, run)
         scores = cross_validate(model, X, Y, folds=folds, groups=inner, run=run, metrics=(encode.metric,))
@@ -80,7 +84,7 @@ def tabulate_clock(prepared, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     control : DataFrame
         One row per target: `score` in place, `control_mean, control_sd, control_highest` of the shifted features, `p`.
     """
-    columns, rows = prepared.recording.responses.columns, prepared.recording.responses.rows
+    columns = prepared.recording.responses.columns
     targets = columns.loc[columns["subject"] == main_subject(columns), "target"].to_numpy(object)
     found = {path.stem: np.load(path, allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
     shifts, n_targets = found["shifts"], len(targets)
@@ -88,7 +92,7 @@ def tabulate_clock(prepared, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         {
             "target": np.repeat(targets, len(shifts)),
             "shift": np.tile(shifts, n_targets),
-            "seconds": np.tile(shifts * rows["duration"].iloc[0], n_targets),
+            "seconds": np.tile(shifts * prepared.clock["duration"].iloc[0], n_targets),
             "score": found["scan"].T.ravel(),
         }
     )

@@ -98,6 +98,9 @@ class Prepared:
         Outer folds, shared by every cell.
     delays : tuple of int
         In samples.
+    clock : DataFrame
+        Rows of all samples that were recorded; `recording` has those that are usable.
+    usable : bool array of shape (n_samples_recorded,)
     """
 
     experiment: Experiment
@@ -105,6 +108,8 @@ class Prepared:
     stimulus: np.ndarray
     folds: list[Fold]
     delays: tuple[int, ...]
+    clock: pd.DataFrame
+    usable: np.ndarray
 
     @cached_property
     def features(self) -> Features:
@@ -118,7 +123,7 @@ class Prepared:
         return {_score_cell(c, self.experiment, described): c for c in self._candidates()}
 
     @cached_property
-    def clock(self) -> Cell | None:
+    def clock_check(self) -> Cell | None:
         """Cell that checks the clock, where that is asked for."""
         settings = self.experiment.report.clock
         return None if settings is None else _clock_cell(self, settings)
@@ -126,7 +131,7 @@ class Prepared:
     @property
     def cells(self) -> list[Cell]:
         """All cells, each after those it reads."""
-        return [*self.features.cells.values(), *self.candidates, *filter(None, [self.clock])]
+        return [*self.features.cells.values(), *self.candidates, *filter(None, [self.clock_check])]
 
     @property
     def provenance(self) -> dict:
@@ -159,16 +164,27 @@ def prepare(experiment: Experiment, data_dir: Path | None) -> Prepared:
     if window is not None:
         epochs = to_epochs(recording.responses, recording.events, **window.model_dump())
         recording = replace(recording, responses=epochs.responses)
-    recording = replace(recording, responses=with_group_mean(recording.responses))
-    stimulus = stimuli_of_samples(recording)
+    clock, stimulus, delays = recording.responses.rows, stimuli_of_samples(recording), _delays(experiment, recording)
+    usable = _usable(clock)
+    recording = replace(recording, responses=with_group_mean(recording.responses.take_rows(usable)))
+    stimulus = stimulus[usable]
     folds = make_folds(experiment.encode.outer, recording, stimulus)
-    delays = _delays(experiment, recording)
     if experiment.align.to == "samples":
         warn_of_narrow_gaps(experiment, reach=max(map(abs, delays)), what="the longest delay")
     elif window is not None:
         reach = overlapping_epochs(recording.responses.rows, seconds=window.tmax - window.tmin)
         warn_of_narrow_gaps(experiment, reach=reach, what="epochs overlap with as many as")
-    return Prepared(experiment, recording, stimulus, folds, delays)
+    return Prepared(experiment, recording, stimulus, folds, delays, clock, usable)
+
+
+def _usable(rows: pd.DataFrame) -> np.ndarray:
+    """Tell which samples are not marked as bad, (n_samples,); epochs that hold such samples were dropped before."""
+    if "bad" not in rows:
+        return np.ones(len(rows), dtype=bool)
+    bad = rows["bad"].to_numpy(bool)
+    if bad.any():
+        log.info("%d of %d samples are marked as bad and left out", bad.sum(), len(bad))
+    return ~bad
 
 
 def _delays(experiment: Experiment, recording: Recording) -> tuple[int, ...]:
@@ -240,30 +256,33 @@ class Computer:
         """Compute a cell and write its files into an empty folder."""
         if cell in self.prepared.candidates:
             self.score(self.prepared.candidates[cell], folder)
-        elif cell == self.prepared.clock:
+        elif cell == self.prepared.clock_check:
             self.check_clock(folder)
         else:
             self.prepared.features.extract(cell, folder, self.store)
 
     def spaces(self, candidate: Candidate) -> dict[str, np.ndarray]:
         """Feature spaces of a candidate on the recording's clock, each (n_samples, n_delays * n_features), by name."""
-        align, rows = self.prepared.experiment.align, self.prepared.recording.responses.rows
-        spaces = {}
+        prepared, spaces = self.prepared, {}
         for name, cell, layer in candidate.parts:
-            activations = load_activations(self.store, cell, layer)
-            if align.to == "samples":
-                binned = to_samples(activations, rows, bin=align.bin).astype(np.float64)
-                spaces[name] = delay(binned, self.prepared.delays, run=rows["run"].to_numpy(str))
+            if prepared.experiment.align.to == "samples":
+                run = prepared.clock["run"].to_numpy(str)
+                spaces[name] = delay(self.binned(cell, layer), prepared.delays, run=run)[prepared.usable]
             else:
-                _same_events(activations, self.prepared.recording.events)
-                spaces[name] = to_events(activations, rows).astype(np.float64)
+                activations = load_activations(self.store, cell, layer)
+                _same_events(activations, prepared.recording.events)
+                spaces[name] = to_events(activations, prepared.recording.responses.rows).astype(np.float64)
         return spaces
+
+    def binned(self, cell: Cell, layer: str) -> np.ndarray:
+        """Activations on all samples that were recorded, without delays, (n_samples_recorded, n_features)."""
+        activations = load_activations(self.store, cell, layer)
+        return to_samples(activations, self.prepared.clock, bin=self.prepared.experiment.align.bin).astype(np.float64)
 
     def check_clock(self, folder: Path) -> None:
         """Write the scores of features that are shifted against the responses."""
-        experiment, rows = self.prepared.experiment, self.prepared.recording.responses.rows
-        activations = load_activations(self.store, *self.prepared.features.only(experiment.report.clock.features))
-        X = to_samples(activations, rows, bin=experiment.align.bin).astype(np.float64)
+        experiment = self.prepared.experiment
+        X = self.binned(*self.prepared.features.only(experiment.report.clock.features))
         check_clock(self.prepared, X, _estimator(experiment, None), folder)
 
     def score(self, candidate: Candidate, folder: Path) -> None:
@@ -319,7 +338,8 @@ def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
     )
     _warn_of_edges(diagnostics)
     unique = unique_contributions(scores, prepared.experiment.encode.together)
-    checked = (None, None) if prepared.clock is None else tabulate_clock(prepared, path_of(prepared.clock))
+    check = prepared.clock_check
+    checked = (None, None) if check is None else tabulate_clock(prepared, path_of(check))
     tables = (scores, diagnostics, choices, unique, events_per_sample(prepared), places(prepared), *checked)
     return {name: table for name, table in zip(TABLES, tables, strict=True) if table is not None}
 
@@ -336,7 +356,7 @@ def _warn_of_edges(diagnostics: pd.DataFrame) -> None:
 
 def events_per_sample(prepared: Prepared) -> pd.DataFrame:
     """Count the events that begin in every sample: columns `run, time` (s) `n_events`."""
-    rows = prepared.recording.responses.rows
+    rows = prepared.clock
     if "event" in rows:
         return pd.DataFrame({"run": rows["run"], "time": rows["time"], "n_events": 1})
     counts = np.bincount(sample_of_each_event(prepared.recording.events, rows), minlength=len(rows))
@@ -402,7 +422,8 @@ def _problems_of_clock(prepared: Prepared) -> list[str]:
         kind = "one event per sample" if "event" in rows else "a series in time"
         problems.append(f"align.to: {align.to!r} does not fit {data_set}, which is {kind}")
     if align.to == "samples":
-        shortest, longest = int(rows.groupby("run", sort=False).size().min()), max(map(abs, prepared.delays))
+        longest = max(map(abs, prepared.delays))
+        shortest = int(prepared.clock.groupby("run", sort=False).size().min())
         if longest >= shortest:
             problems.append(f"align.delays: a delay of {longest} samples is longer than a run of {shortest} samples")
         return problems
@@ -441,12 +462,12 @@ def plan_cells(prepared: Prepared) -> list[CellPlan]:
         memory = 8 * n_samples * (n_columns + n_targets) + fit.bytes
         disk = 8 * (2 + len(METRICS)) * len(prepared.folds) * n_targets
         plans.append(CellPlan(cell, size, memory, disk, lambda fit=fit, n_fits=n_fits: n_fits * fit.seconds))
-    if prepared.clock is not None:
-        plans.append(_plan_of_clock(prepared))
+    if prepared.clock_check is not None:
+        plans.append(_plan_of_clock_check(prepared))
     return plans
 
 
-def _plan_of_clock(prepared: Prepared) -> CellPlan:
+def _plan_of_clock_check(prepared: Prepared) -> CellPlan:
     settings, (n_samples, n_targets) = prepared.experiment.report.clock, prepared.recording.responses.shape
     cell, _ = prepared.features.only(settings.features)
     n_columns, n_shifts = (
@@ -456,7 +477,7 @@ def _plan_of_clock(prepared: Prepared) -> CellPlan:
     fit, n_fits = _plan_of_fit(prepared, n_columns), len(prepared.folds) * n_shifts
     size = f"{n_samples} samples x {n_columns} features, {n_shifts} shifts"
     memory = 16 * n_samples * (n_columns + n_targets) + fit.bytes
-    return CellPlan(prepared.clock, size, memory, 8 * n_shifts * n_targets, lambda: n_fits * fit.seconds)
+    return CellPlan(prepared.clock_check, size, memory, 8 * n_shifts * n_targets, lambda: n_fits * fit.seconds)
 
 
 def _plan_of_fit(prepared: Prepared, n_columns: int):

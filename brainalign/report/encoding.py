@@ -49,7 +49,7 @@ def add_sections(page, experiment, folder: Path, provenance: dict) -> None:
     if experiment.align.to == "epochs":
         over_time.add_sections(page, experiment, scores, unique, _places(folder))
     elif scores["target"].nunique() > maps.MANY:
-        maps.add_sections(page, experiment, scores, unique, _places(folder), provenance["data"].get("grid"))
+        maps.add_sections(page, experiment, scores, unique, _places(folder), maps.grid_of(provenance["data"]))
     else:
         _add_per_target(page, experiment, folder, scores, unique)
     if experiment.align.to == "samples":

@@ -40,6 +40,12 @@ def add_sections(page, experiment, scores: pd.DataFrame, unique: pd.DataFrame, p
         _add_map(page, of_subject, f"unique contribution of {space}", metric, places, grid, None)
 
 
+def grid_of(data: dict) -> dict | None:
+    """Give `shape` and `affine` of the volume from the provenance of the data; None where there is none."""
+    of_subjects = [described.get("grid") for described in data.get("subjects", {}).values()]
+    return next((grid for grid in of_subjects if grid), None)
+
+
 def distribution_table(scores: pd.DataFrame, *, metric: str) -> pd.DataFrame:
     """One row per subject and feature space: mean, median, 95th percentile and maximum over targets, share above 0."""
     rows = headline(scores[scores["metric"] == metric])

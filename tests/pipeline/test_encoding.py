@@ -380,6 +380,21 @@ def test_dissimilarities_are_not_encoded(tmp_path):
     ]
 
 
+def test_bad_samples_are_neither_fitted_nor_scored_and_delays_reach_across_them(meg, tmp_path):
+    """Responses in bad samples may be anything; features before them still explain what comes after."""
+    table = parse_experiment(experiment(align={"delays": [4, 5, 6]}).table() | {"features": LENGTH})
+    tables, prepared = computed_in(tmp_path / "a", table)
+    bad = meg.responses.rows["bad"].to_numpy()
+    assert len(prepared.recording.responses.rows) == (~bad).sum() < len(bad)
+    meg.responses.values[bad] = 1e9
+    again, _ = computed_in(tmp_path / "b", table)
+    assert again["scores"]["score"].to_numpy() == pytest.approx(tables["scores"]["score"].to_numpy(), abs=1e-12)
+    compute = encoding.Computer(prepared, Store(tmp_path / "a"))
+    candidate = next(iter(prepared.candidates.values()))
+    full = encoding.delay(compute.binned(*candidate.parts[0][1:]), [4, 5, 6], run=prepared.clock["run"].to_numpy(str))
+    np.testing.assert_array_equal(compute.spaces(candidate)["length"], full[~bad])
+
+
 @pytest.fixture
 def meg(monkeypatch):
     """A continuous recording of 2 runs at 50 Hz: channel A follows word length 100 ms after the onset, B is noise."""
