@@ -134,11 +134,16 @@ def plan(
     todo = cells[cells["stored"] == "no"]
     memory = todo["memory_mb"].max() if len(todo) else 0
     print(f"{len(cells)} cells, {len(cells) - len(todo)} of them stored in {folder}")
-    seconds = f", about {todo['seconds'].sum():.0f} s of computing" if timed else ""
+    seconds = f", {_computing(todo['seconds'])}" if timed else ""
     print(
         f"to do: {len(todo)} cells, {todo['disk_mb'].sum():.1f} MB on disk, "
         f"arrays of at most {memory:.0f} MB in memory{seconds}"
     )
+
+
+def _computing(seconds) -> str:
+    unknown = int(seconds.isna().sum())
+    return f"about {seconds.sum():.0f} s of computing{f' and {unknown} cells that cannot be timed' if unknown else ''}"
 
 
 @app.command()
@@ -233,29 +238,63 @@ def report(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A resu
 def fetch(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A data set, or a model of the HuggingFace hub.")],
     data_dir: DATA_DIR = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--include",
+            metavar="PATTERN",
+            help="Files of a data set, e.g. 'sub-001/*' or '*_task-pieman_*'; without it, all but a long list.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print which files of a data set would be downloaded, with sizes.")
+    ] = False,
     revision: Annotated[str, typer.Option(help="Commit of a hub model.")] = "",
     verbose: VERBOSE = False,
 ) -> None:
     """Download a data set, or a model, and check every file. The only command that uses the network."""
-    from brainalign.data._manifest import check_files, load_manifest, manifest_names
+    from brainalign.data._manifest import manifest_names
 
     _log_to_stderr(verbose)
     if name not in manifest_names():
+        if include or dry_run:
+            raise UnknownName("data set", name, manifest_names())
         from brainalign.extract import fetch_model
 
         log = logging.getLogger("brainalign.cli")
         log.info("no data set is called %s%s; taking it as a model", name, did_you_mean(name, manifest_names()))
         print(fetch_model(name, revision=revision))
         return
-    from brainalign.data._fetch import fetch as fetch_data
-
     if data_dir is None:
         raise BrainalignError("say where to put the data: --data-dir DIR, or the environment variable BRAINALIGN_DATA")
-    fetch_data(name, data_dir)
-    absent = check_files(name, data_dir, [file.path for file in load_manifest(name).files])
-    if absent:
-        raise MissingData("\n".join(absent))
+    _fetch_data_set(name, data_dir, include=include or (), dry_run=dry_run)
+
+
+def _fetch_data_set(name, data_dir, *, include, dry_run) -> None:
+    from brainalign.data import _fetch
+    from brainalign.data._manifest import in_bytes, load_manifest
+
+    def amount(files):
+        return f"{len(files)} files, {in_bytes(sum(file.bytes for file in files))}"
+
+    manifest = load_manifest(name)
+    if dry_run:
+        wanted = _fetch.files_to_fetch(manifest, data_dir, include=include)
+        for file in wanted:
+            print(f"{in_bytes(file.bytes):>12}  {file.path}")
+        print(f"to fetch into {data_dir / name}: {amount(wanted)}")
+        return
+    _fetch.fetch(name, data_dir, include=include)
+    chosen = _fetch.chosen_files(manifest, include)
+    without_address = [manifest.problem(data_dir, file.path) for file in chosen if not file.url]
+    if any(without_address):
+        raise MissingData("\n".join(filter(None, without_address)))
+    if include:
+        print(f"{data_dir / name}: the {amount(chosen)}, are complete, all hashes agree")
+        return
     print(f"{data_dir / name}: complete, all hashes agree")
+    if manifest.listed:
+        print(f"its list has {amount(manifest.listed)} more: fetch them with --include PATTERN, '*' for all")
 
 
 @app.command()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -59,6 +60,11 @@ def test_a_mistyped_command_is_helped(brainalign):
     status, _, err = brainalign("rnu")
     assert status == 2
     assert "run" in err
+
+
+def test_cells_that_cannot_be_timed_are_counted():
+    assert cli._computing(pd.Series([1.0, 2.0])) == "about 3 s of computing"
+    assert cli._computing(pd.Series([1.0, float("nan")])) == "about 1 s of computing and 1 cells that cannot be timed"
 
 
 def test_run_prints_the_best_and_ends_with_the_report(brainalign, small, tmp_path):
@@ -150,6 +156,88 @@ def test_fetch_needs_a_place(brainalign, monkeypatch):
     status, _, err = brainalign("fetch", "brennan2016")
     assert status == 1
     assert "--data-dir" in err
+
+
+@pytest.fixture
+def toy2000(monkeypatch, tmp_path):
+    """Give a data folder of a data set with one file that is there and a list of two that are not."""
+    import gzip
+    import hashlib
+
+    from brainalign.data import _manifest
+
+    rows = ["path\tbytes\talgorithm\tdigest", *(f"sub-{i}/bold.nii.gz\t{i}000000\tmd5\t{'0' * 32}" for i in (1, 2))]
+    (tmp_path / "toy2000.files.tsv.gz").write_bytes(gzip.compress("\n".join(rows).encode()))
+    (tmp_path / "toy2000.toml").write_text(
+        'title = "t"\ncitation = "c"\nlicence = "l"\ndoi = "d"\npublished.tr = { value = 1.5, source = "the paper" }\n'
+        f'files = [{{ path = "a", bytes = 3, sha256 = "{hashlib.sha256(b"abc").hexdigest()}", url = "" }}]\n'
+        '[listing]\nfile = "toy2000.files.tsv.gz"\nurl = "http://127.0.0.1:9/{path}"\nsource = "an archive"\n'
+    )
+    monkeypatch.setattr(_manifest, "manifest_folder", lambda: tmp_path)
+    (tmp_path / "data/toy2000").mkdir(parents=True)
+    (tmp_path / "data/toy2000/a").write_bytes(b"abc")
+    return tmp_path / "data"
+
+
+def test_fetch_leaves_the_list_and_says_how_to_get_it(brainalign, toy2000):
+    status, out, _ = brainalign("fetch", "toy2000", "--data-dir", toy2000)
+    assert (status, out.splitlines()) == (
+        0,
+        [
+            f"{toy2000 / 'toy2000'}: complete, all hashes agree",
+            "its list has 2 files, 3.0 MB more: fetch them with --include PATTERN, '*' for all",
+        ],
+    )
+
+
+def test_a_dry_run_prints_sizes_and_fetches_nothing(brainalign, toy2000):
+    status, out, _ = brainalign("fetch", "toy2000", "--data-dir", toy2000, "--include", "sub-*", "--dry-run")
+    assert status == 0
+    assert [line.split() for line in out.splitlines()[:2]] == [
+        ["1.0", "MB", "sub-1/bold.nii.gz"],
+        ["2.0", "MB", "sub-2/bold.nii.gz"],
+    ]
+    assert out.splitlines()[2] == f"to fetch into {toy2000 / 'toy2000'}: 2 files, 3.0 MB"
+    status, out, _ = brainalign("fetch", "toy2000", "--data-dir", toy2000, "--dry-run")
+    assert (status, out) == (0, f"to fetch into {toy2000 / 'toy2000'}: 0 files, 0 bytes\n")
+
+
+def test_a_choice_that_is_there_is_complete(brainalign, toy2000):
+    status, out, _ = brainalign("fetch", "toy2000", "--data-dir", toy2000, "--include", "a")
+    assert (status, out) == (0, f"{toy2000 / 'toy2000'}: the 1 files, 3 bytes, are complete, all hashes agree\n")
+
+
+def test_a_choice_without_a_file_is_a_wrong_command(brainalign, toy2000):
+    status, _, err = brainalign("fetch", "toy2000", "--data-dir", toy2000, "--include", "sub-3/*")
+    assert status == 2
+    assert "did you mean 'sub-" in err
+
+
+def test_a_file_without_an_address_that_is_wrong_is_told(brainalign, toy2000):
+    (toy2000 / "toy2000/a").write_bytes(b"abd")
+    status, _, err = brainalign("fetch", "toy2000", "--data-dir", toy2000)
+    assert status == 1
+    assert "toy2000/a: not the published file" in err
+
+
+def test_files_of_a_model_cannot_be_chosen(brainalign, tmp_path):
+    for more in (["--include", "*"], ["--dry-run"]):
+        status, _, err = brainalign("fetch", "brennan2061", "--data-dir", tmp_path, *more)
+        assert status == 2
+        assert "did you mean 'brennan2016'" in err
+
+
+def test_info_tells_of_the_list_the_deposit_and_who_published_what(brainalign, toy2000, monkeypatch):
+    from brainalign import results
+
+    monkeypatch.setattr(results, "DATASETS", {})
+    out = brainalign("info", "toy2000")[1].splitlines()
+    assert "1 files, 3 bytes" in out
+    assert "2 more files with --include PATTERN, 3.0 MB (an archive)" in out
+    assert "tr = 1.5 [the paper]" in out
+    monkeypatch.undo()
+    assert "deposited at https://data.ru.nl/" in brainalign("info", "schoffelen2019")[1]
+    assert "902 more files with --include PATTERN, 138.9 GB" in brainalign("info", "nastase2021")[1]
 
 
 def started(small, *more):

@@ -1,18 +1,21 @@
 """Downloads: a file appears under its name only when it is the published one."""
 
 import logging
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from brainalign.data._manifest import Manifest, ManifestFile, load_manifest
-from brainalign.errors import MissingData
-from brainalign.files import flush, sha256_of
+from brainalign.data._manifest import Manifest, ManifestFile, difference, digest_of, in_bytes, load_manifest
+from brainalign.errors import BadConfig, MissingData, did_you_mean
+from brainalign.files import flush
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ class _TryAgain(Exception):
     """The server is busy, or the connection broke off."""
 
 
-def fetch(name: str, data_dir: Path, *, progress: Progress | None = None) -> list[Path]:
+def fetch(name: str, data_dir: Path, *, include: Sequence[str] = (), progress: Progress | None = None) -> list[Path]:
     """Download what is missing of a data set, and check every byte.
 
     Files that are already right are not downloaded again, so a second call goes on where a first one stopped. Nothing
@@ -41,6 +44,8 @@ def fetch(name: str, data_dir: Path, *, progress: Progress | None = None) -> lis
         The data set.
     data_dir : Path
         Gets a folder `<name>`.
+    include : sequence of str
+        Patterns of the files that are wanted, see `chosen_files`.
     progress : callable, optional
         Called with (path of the file, bytes so far, bytes in all).
 
@@ -51,26 +56,85 @@ def fetch(name: str, data_dir: Path, *, progress: Progress | None = None) -> lis
 
     Raises
     ------
+    BadConfig
+        A pattern matches no file.
     MissingData
-        No connection; or the files that could not be had (status, or both hashes), after all others were fetched.
+        No list of the files is known, or there is not enough space for them; no connection; or the files that could not
+        be had (status, or both digests), after all others were fetched.
     """
-    return fetch_files(load_manifest(name), data_dir, progress=progress)
+    return fetch_files(load_manifest(name), data_dir, include=include, progress=progress)
+
+
+def chosen_files(manifest: Manifest, include: Sequence[str] = ()) -> tuple[ManifestFile, ...]:
+    """Choose files of a data set by patterns of their paths.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    include : sequence of str
+        Patterns of the shell for whole paths, e.g. 'sub-001/*' or '*_task-pieman_*'; `*` goes across folders. Without
+        any, everything but the listing.
+
+    Returns
+    -------
+    files : tuple of ManifestFile
+        In the order of the manifest.
+
+    Raises
+    ------
+    BadConfig
+        A pattern matches no file; what is nearest is named.
+    MissingData
+        No list of the files is known. It names the archive that has them.
+    """
+    if not manifest.all_files:
+        raise MissingData(
+            f"{manifest.name}: no list of its files is known, so they cannot be fetched. They are at "
+            f"{manifest.deposit.url}: {manifest.deposit.terms}"
+        )
+    if not include:
+        return manifest.files
+    matching = {pattern: {path for path in manifest.by_path if fnmatchcase(path, pattern)} for pattern in include}
+    if problems := [_no_match(manifest, pattern) for pattern, paths in matching.items() if not paths]:
+        raise BadConfig(problems, "--include")
+    chosen = set().union(*matching.values())
+    return tuple(file for file in manifest.all_files if file.path in chosen)
+
+
+def files_to_fetch(manifest: Manifest, data_dir: Path, *, include: Sequence[str] = ()) -> list[ManifestFile]:
+    """Find which files of a choice are not on disk as they were published; see `chosen_files`."""
+    return [file for file in chosen_files(manifest, include) if manifest.problem(data_dir, file.path)]
+
+
+def _no_match(manifest: Manifest, pattern: str) -> str:
+    """Say that a pattern matches nothing, and which of its words, or else which path, comes next to it."""
+    paths = list(manifest.by_path)
+    words = {word for path in paths for word in re.split("[/_]", path)}
+    wanted = [word for word in re.split(r"[/_*?\[\]]", pattern) if word]
+    unknown = [word for word in wanted if not any(word in path for path in paths)]
+    hints = [f"nothing in it is called {word!r}{did_you_mean(word, words)}" for word in unknown]
+    near = get_close_matches(pattern, paths, n=1, cutoff=0.0)[0]
+    return f"no file of {manifest.name} matches {pattern!r}: " + (
+        "; ".join(hints) or f"a pattern is one of whole paths, such as {near!r}"
+    )
 
 
 def fetch_files(
     manifest: Manifest,
     data_dir: Path,
     *,
+    include: Sequence[str] = (),
     progress: Progress | None = None,
     allow_loopback_http: bool = False,
     wait: float = 1.0,
 ) -> list[Path]:
-    """Download the files of a manifest; see `fetch`.
+    """Download the files of a manifest, having logged how many they are and how large; see `fetch`.
 
     Parameters
     ----------
     manifest : Manifest
     data_dir : Path
+    include : sequence of str
     progress : callable, optional
     allow_loopback_http : bool
         Accept `http` addresses of this machine. Everything else must be `https`.
@@ -78,15 +142,19 @@ def fetch_files(
         Seconds before the second attempt, doubled before each further one.
     """
     folder = Path(data_dir) / manifest.name
-    wrong = [file for file in manifest.files if manifest.problem(data_dir, file.path)]
+    wrong = files_to_fetch(manifest, data_dir, include=include)
     for file in wrong:
         if not file.url:
             log.warning("%s: no public address is known; see the notes of the manifest", folder / file.path)
     wanted = [file for file in wrong if file.url]
-    session = _Session(progress, sum(file.bytes for file in wanted), allow_loopback_http, wait)
+    n_total = sum(file.bytes for file in wanted)
+    log.info("%s: %d files to fetch, %s", folder, len(wanted), in_bytes(n_total))
+    session = _Session(progress, n_total, allow_loopback_http, wait)
     local, refused = [], []
     with _partial_folder(folder) as partial:
-        for file in wanted:
+        _require_space(folder, n_total)
+        for i_file, file in enumerate(wanted, start=1):
+            log.info("%d of %d: %s, %s", i_file, len(wanted), file.path, in_bytes(file.bytes))
             target = _target(folder, file)
             try:
                 session.download(file, partial / "download")
@@ -203,16 +271,21 @@ class _Meter:
 
 
 def _refuse_other_bytes(file: ManifestFile, partial: Path) -> None:
-    got = sha256_of(partial)
-    if got == file.sha256:
+    got = digest_of(partial, file.algorithm)
+    if got == file.digest:
         return
     with partial.open("rb") as opened:
         page = opened.read(256).lstrip().lower().startswith((b"<!doctype html", b"<html"))
     hint = "; it is a web page, perhaps a login" if page else ""
-    raise MissingData(
-        f"{file.url}: not the published file, refused: {partial.stat().st_size} bytes, sha256 {got}; "
-        f"expected {file.bytes} bytes, sha256 {file.sha256}{hint}"
-    )
+    raise MissingData(f"{file.url}: not the published file, refused: {difference(file, partial, got)}{hint}")
+
+
+def _require_space(folder: Path, n_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:
+        raise MissingData(
+            f"{folder}: {in_bytes(n_bytes)} to fetch, {in_bytes(free)} free; name fewer files, or another data folder"
+        )
 
 
 def _target(folder: Path, file: ManifestFile) -> Path:

@@ -15,7 +15,7 @@ import pytest
 from brainalign.data import _fetch
 from brainalign.data._fetch import fetch_files
 from brainalign.data._manifest import Manifest
-from brainalign.errors import MissingData, UnknownName
+from brainalign.errors import BadConfig, MissingData, UnknownName
 
 CONTENT = bytes(range(256)) * 1024  # 256 KiB
 
@@ -292,6 +292,113 @@ def test_partial_downloads_of_killed_processes_are_removed_after_a_day(server, t
     fetch_here(server.manifest(a=whole), tmp_path)
     assert not old.exists()
     assert new.exists()
+
+
+def with_a_list(server, content=CONTENT, algorithm="md5", **actions):
+    """Make a manifest that has one file of its own and the others in its list."""
+    manifest = server.manifest(content=content, **actions)
+    own, *others = (file.model_dump(exclude_none=True, exclude={"sha256"}) for file in manifest.files)
+    digest = {algorithm: hashlib.new(algorithm, content).hexdigest()}
+    table = dict(manifest) | {"files": [{**own, **digest}], "listed": [{**file, **digest} for file in others]}
+    table["listing"] = {"file": "toy2000.files.tsv.gz", "url": "https://example.org/{path}", "source": "s"}
+    return Manifest(**table)
+
+
+LIKE_BIDS = {
+    "participants": whole,
+    "sub1__func__sub1_taskpieman": whole,
+    "sub1__func__sub1_tasktunnel": whole,
+    "sub2__func__sub2_taskpieman": whole,
+}
+
+
+def test_a_list_is_not_fetched_unasked(server, tmp_path):
+    fetch_here(with_a_list(server, **LIKE_BIDS), tmp_path)
+    assert server.requests == ["/participants"]
+
+
+@pytest.mark.parametrize(
+    ("include", "expected"),
+    [
+        (["sub1/*"], ["sub1/func/sub1_taskpieman", "sub1/func/sub1_tasktunnel"]),
+        (["*_taskpieman"], ["sub1/func/sub1_taskpieman", "sub2/func/sub2_taskpieman"]),
+        (["sub2/*", "participants"], ["participants", "sub2/func/sub2_taskpieman"]),
+        (["sub?/func/*tunnel", "sub1/*tunnel"], ["sub1/func/sub1_tasktunnel"]),
+        (["*"], [name.replace("__", "/") for name in LIKE_BIDS]),
+    ],
+)
+def test_patterns_choose_the_files_that_are_fetched(server, tmp_path, include, expected):
+    fetch_here(with_a_list(server, **LIKE_BIDS), tmp_path, include=include)
+    assert files_in(tmp_path / "toy2000") == expected
+    assert server.requests == [f"/{path}" for path in expected]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [
+        ("sub3/*", "nothing in it is called 'sub3' (did you mean 'sub2'?)"),
+        ("*_taskpeiman*", "nothing in it is called 'taskpeiman' (did you mean 'taskpieman'?)"),
+        ("sub2", "whole paths, such as 'sub2/func/sub2_taskpieman'"),
+        ("SUB1/*", "nothing in it is called 'SUB1'"),
+        ("zzz", "nothing in it is called 'zzz'"),
+    ],
+)
+def test_a_pattern_without_a_file_is_refused_with_what_is_near_it(server, tmp_path, pattern, hint):
+    names = {name: action for name, action in LIKE_BIDS.items() if pattern != "sub3/*" or "sub1" not in name}
+    with pytest.raises(BadConfig) as caught:
+        fetch_here(with_a_list(server, **names), tmp_path, include=["participants", pattern])
+    assert f"no file of toy2000 matches {pattern!r}" in str(caught.value)
+    assert hint in str(caught.value)
+    assert server.requests == []
+
+
+def test_all_patterns_without_a_file_are_told_at_once(server, tmp_path):
+    with pytest.raises(BadConfig, match=r"(?s)2 problems.*'x\*'.*'y\*'"):
+        fetch_here(with_a_list(server, **LIKE_BIDS), tmp_path, include=["x*", "y*"])
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+def test_listed_files_are_compared_with_the_digest_of_their_kind(server, tmp_path, algorithm):
+    manifest = with_a_list(server, algorithm=algorithm, own=whole, good=whole, bad=send(CONTENT[:-1] + b"x"))
+    with pytest.raises(MissingData, match=rf"(?s)1 of 3 files.*toy2000/bad.*refused.*{algorithm} ") as caught:
+        fetch_here(manifest, tmp_path, include=["*"])
+    assert hashlib.new(algorithm, CONTENT).hexdigest() in str(caught.value)
+    assert hashlib.new(algorithm, CONTENT[:-1] + b"x").hexdigest() in str(caught.value)
+    assert files_in(tmp_path) == ["toy2000/good", "toy2000/own"]
+    server.requests.clear()
+    assert [file.path for file in _fetch.files_to_fetch(manifest, tmp_path, include=["*"])] == ["bad"]
+    assert server.requests == []
+
+
+def test_how_much_will_come_is_told_before_the_first_file_is_asked_for(server, tmp_path, caplog):
+    told = []
+
+    def whole_and_note(handler):
+        told.extend(record.getMessage() for record in caplog.records)
+        whole(handler)
+
+    (tmp_path / "toy2000").mkdir()
+    (tmp_path / "toy2000/here").write_bytes(CONTENT)
+    with caplog.at_level("INFO"):
+        fetch_here(server.manifest(a=whole_and_note, b=whole, here=whole), tmp_path)
+    assert told[0] == f"{tmp_path / 'toy2000'}: 2 files to fetch, 524.3 kB"
+    assert told[1] == "1 of 2: a, 262.1 kB"
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(server, tmp_path, monkeypatch):
+    usage = _fetch.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(_fetch.shutil, "disk_usage", lambda _: usage._replace(free=2 * len(CONTENT) - 1))
+    with pytest.raises(MissingData, match=r"524\.3 kB to fetch, 524\.3 kB free"):
+        fetch_here(server.manifest(a=whole, b=whole), tmp_path)
+    assert server.requests == []
+    assert fetch_here(server.manifest(a=whole), tmp_path) == [tmp_path / "toy2000/a"]
+
+
+@pytest.mark.parametrize(("name", "address"), [("gwilliams2023", "osf.io/"), ("schoffelen2019", "needs a login")])
+def test_a_data_set_without_a_list_names_its_archive_and_terms(tmp_path, name, address):
+    with pytest.raises(MissingData, match=rf"{name}: no list of its files is known.*{address}"):
+        _fetch.fetch(name, tmp_path)
+    assert files_in(tmp_path) == []
 
 
 def test_an_unknown_data_set_is_named(tmp_path):
