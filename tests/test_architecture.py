@@ -58,7 +58,7 @@ HEAVY = {
     "stats": NUMERIC,
     "simulate": NUMERIC | {"torch"},
     "simulate.word_network": {"torch", "safetensors"},
-    "data": NUMERIC | {"pandas", "mne", "nibabel", "nilearn", "pooch"},
+    "data": NUMERIC | {"pandas", "mne", "mne_bids", "nibabel", "nilearn", "pooch", "pybv"},
     "extract": NUMERIC
     | {
         "pandas",

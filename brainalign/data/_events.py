@@ -58,10 +58,10 @@ def read_events(
     events = read_tsv(path)
     if run is not None and "run" not in events:
         events.insert(0, "run", pd.Series([run] * len(events), dtype=str))
-    _require_columns(events, ("run", *TIMES, *required), path)
+    require_columns(events, ("run", *TIMES, *required), path)
     if n_expected is not None and len(events) != n_expected:
         raise MissingData(f"{path}: {len(events)} events, {n_expected} expected; the file may be cut")
-    return check_events(events, str(path), recorded=recorded, lines=_lines(path))
+    return check_events(events, str(path), recorded=recorded, lines=lines_of(path))
 
 
 def check_events(
@@ -96,7 +96,7 @@ def check_events(
     """
     events = events.reset_index(drop=True).copy()
     events[PLACE] = [f"line {i}" for i in lines] if lines else [f"event {i}" for i in range(1, len(events) + 1)]
-    _require_columns(events, ("run", *TIMES), source)
+    require_columns(events, ("run", *TIMES), source)
     for name in TIMES:
         events[name] = _seconds(events, name, source)
     for name in ("run", *(stimulus for stimulus in STIMULI if stimulus in events)):
@@ -110,13 +110,13 @@ def check_events(
     return events[first + [name for name in events if name not in (*first, PLACE)]]
 
 
-def _lines(path: Path) -> list[int]:
+def lines_of(path: Path) -> list[int]:
     """Give the line of each row, the header being line 1; empty lines are no rows."""
     lines = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").split("\n")
     return [i_line for i_line, line in enumerate(lines, start=1) if line][1:]
 
 
-def _require_columns(events: pd.DataFrame, required: tuple[str, ...], source: str | Path) -> None:
+def require_columns(events: pd.DataFrame, required: tuple[str, ...], source: str | Path) -> None:
     missing = [name for name in required if name not in events]
     if not missing:
         return
