@@ -195,6 +195,21 @@ class Compare(_Part):
     )
 
 
+class Decode(_Part):
+    """What is told from responses, on runs left out, and how."""
+
+    column: str = Field("category", description="of the events: the class of each")
+    shift: float = Field(
+        0.0, ge=0, description="s from an event to its response, whose samples are averaged; about 5 for fMRI"
+    )
+    decoder: Literal["logistic", "svm", "ridge"] = Field("logistic", description="linear, of scaled responses")
+    penalty: float = Field(1.0, gt=0, description="on the squared weights: alpha of ridge, 1 / C of the others")
+    n_features: int | None = Field(
+        None, ge=1, description="targets kept, those that differ most between classes in the training runs; none: all"
+    )
+    n_permutations: int = Field(1000, ge=0, description="of the labels within runs, that a p-value is from; 0 for none")
+
+
 class _Frame(_Part):
     name: str = Field(pattern=NAME)
     seed: int = Field(0, ge=0)
@@ -210,8 +225,15 @@ class _CompareFrame(_Frame):
     compare: Compare = Compare()
 
 
-FRAMES = {"encode": _EncodeFrame, "compare": _CompareFrame}
+class _DecodeFrame(_Frame):
+    decode: Decode = Decode()
+
+
+FRAMES = {"encode": _EncodeFrame, "compare": _CompareFrame, "decode": _DecodeFrame}
 """What an experiment file holds besides data and features, by its method."""
+
+WITHOUT_FEATURES = ("decode",)
+"""Methods that ask nothing of features."""
 
 
 class DataChoice(_Part):
@@ -246,6 +268,7 @@ class Experiment(_Frame):
     encode: Encode | None = None
     report: Report | None = None
     compare: Compare | None = None
+    decode: Decode | None = None
 
     @property
     def method(self) -> str:
@@ -309,8 +332,10 @@ def parse_experiment(table: dict[str, Any], source: str = "experiment") -> Exper
     data, features = table.pop("data", None), table.pop("features", None)
     choice = _plugin(data, "set", DATASETS, "data", problems)
     spaces = {}
-    if not isinstance(features, dict) or not features:
-        problems.append("features: expected at least one table [features.<name>]")
+    features, bare = features or {}, next((name for name in WITHOUT_FEATURES if name in table), None)
+    if not isinstance(features, dict) or bool(features) == bool(bare):
+        no_features = "features: expected at least one table [features.<name>]"
+        problems.append(f"features: [{bare}] has none, it asks what responses tell" if bare else no_features)
         features = {}
     for name, settings in features.items():
         where = f"features.{name}"

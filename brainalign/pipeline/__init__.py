@@ -18,5 +18,6 @@ METHODS = Registry(
     {
         "encode": lambda: importlib.import_module("brainalign.pipeline.encoding"),
         "compare": lambda: importlib.import_module("brainalign.pipeline.comparison"),
+        "decode": lambda: importlib.import_module("brainalign.pipeline.decoding"),
     },
 )

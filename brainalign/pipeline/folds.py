@@ -15,7 +15,7 @@ from brainalign.files import sha256_of
 
 log = logging.getLogger(__name__)
 
-STIMULUS_COLUMNS = ("word", "sentence", "image", "video", "audio", "audio_start")
+STIMULUS_COLUMNS = ("word", "sentence", "image", "video", "audio", "audio_start", "category")
 FILE_COLUMNS = {"image", "video", "audio"}
 
 

@@ -21,6 +21,7 @@ PAGES = Registry(
     {
         "encode": lambda: importlib.import_module("brainalign.report.encoding"),
         "compare": lambda: importlib.import_module("brainalign.report.comparison"),
+        "decode": lambda: importlib.import_module("brainalign.report.decoding"),
     },
 )
 
