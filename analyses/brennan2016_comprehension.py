@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict
 from brainalign.arrays import write_tsv
 from brainalign.config import read_experiment
 from brainalign.data import brennan2016
+from brainalign.pipeline.scores import headline
 from brainalign.plots.association import scatter
 from brainalign.results import read_table, run_experiment
-from brainalign.pipeline.scores import headline
 from brainalign.stats.association import bootstrap_interval, permutation_correlation
 
 PUBLISHED = "Caucheteux et al. 2022: R = .50, angular gyrus, 101 people, seven other stories"

@@ -19,7 +19,7 @@ from brainalign import __version__
 from brainalign.arrays import read_tsv, write_tsv
 from brainalign.config import Experiment, read_experiment, render
 from brainalign.data import DATASETS
-from brainalign.data._manifest import load_manifest, manifest_names
+from brainalign.data._manifest import Manifest, in_bytes, load_manifest, manifest_names
 from brainalign.errors import BrainalignError, MissingData
 from brainalign.extract import EXTRACTORS
 from brainalign.files import whole_file, write_file
@@ -35,6 +35,7 @@ LIBRARIES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers"
 TABLE_FILES = ("provenance.json", "report.html")  # written after the tables
 TEXT = (
     "subject", "family", "feature_space", "weights", "layer", "target", "metric", "comparison", "ceiling_kind", "run",
+    "unit", "channel_type", "hemisphere", "roi", "shown", "told",
 )  # fmt: skip
 
 
@@ -243,10 +244,23 @@ def describe_data_set(name: str) -> str:
         *(f"note: {note}" for note in manifest.notes),
         *(f"left out by default: {who}: {why}" for who, why in manifest.exclusions.items()),
         *(f"{fact} = {value}" for fact, value in manifest.facts.items()),
-        f"{len(manifest.files)} files, {sum(file.bytes for file in manifest.files) / 1e6:.1f} MB",
+        *(f"{what} = {published.value} [{published.source}]" for what, published in manifest.published.items()),
+        f"{len(manifest.files)} files, {in_bytes(sum(file.bytes for file in manifest.files))}",
+        *_more_files(manifest),
         "loader: " + ("yes" if name in DATASETS else "not yet"),
     ]
     return "\n".join(lines)
+
+
+def _more_files(manifest: Manifest) -> list[str]:
+    """Say what `fetch` gets only when it is asked for, and where the files are that it cannot get."""
+    lines = []
+    if manifest.listed:
+        size = in_bytes(sum(file.bytes for file in manifest.listed))
+        lines.append(f"{len(manifest.listed)} more files with --include PATTERN, {size} ({manifest.listing.source})")
+    if manifest.deposit:
+        lines.append(f"deposited at {manifest.deposit.url}: {manifest.deposit.terms}")
+    return lines
 
 
 def list_everything() -> str:

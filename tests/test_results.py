@@ -5,7 +5,7 @@ import pytest
 
 from brainalign import report
 from brainalign.config import FRAMES, parse_experiment
-from brainalign.errors import BrainalignError, MissingData, UnknownName
+from brainalign.errors import BadConfig, BrainalignError, MissingData, UnknownName
 from brainalign.pipeline.scores import COLUMNS
 from brainalign.report import encoding
 from brainalign.results import (
@@ -72,6 +72,21 @@ def test_unique_contributions_are_told_with_what_they_are(tmp_path):
     printed = report.best_of(tmp_path)
     assert "all together" in printed
     assert "length+position" not in printed
+
+
+def test_controls_may_be_a_model(tmp_path):
+    gpt2 = {"extractor": "text", "model": "shipped", "layers": [0]}
+    features = {"gpt2": gpt2, "fresh": {**gpt2, "weights": ["untrained"]}}
+    encode = {**TABLE["encode"], "controls": "fresh"}
+    run_experiment(parse_experiment({**TABLE, "features": features, "encode": encode}), tmp_path)
+    printed = report.best_of(tmp_path)
+    assert "gain of gpt2 trained" in printed
+
+
+@pytest.mark.parametrize("name", ["target", "ceiling"])
+def test_a_feature_space_cannot_be_called_as_a_column(name):
+    with pytest.raises(BadConfig, match=f"features.{name}: tables of scores have another column of this name"):
+        parse_experiment({**TABLE, "features": {**TABLE["features"], name: TABLE["features"]["words"]}})
 
 
 def test_scores_have_the_stable_columns_and_every_row_once(finished):

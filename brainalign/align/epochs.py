@@ -154,7 +154,7 @@ def by_channel_and_lag(values: np.ndarray, columns: pd.DataFrame) -> pd.DataFram
     channels = columns[["subject", "target"]].iloc[:: len(lags)]
     n_channels = len(channels)
     in_turn = len(columns) == n_channels * len(lags) and np.array_equal(columns["lag"], np.tile(lags, n_channels))
-    repeated = channels.loc[channels.index.repeat(len(lags))].to_numpy()[: len(columns)]
+    repeated = np.repeat(channels.to_numpy(), len(lags), axis=0)[: len(columns)]
     if not in_turn or (columns[["subject", "target"]].to_numpy() != repeated).any() or channels.duplicated().any():
         raise Misaligned(
             f"the {len(columns)} columns are not every channel at the same {len(lags)} lags, one channel after the "

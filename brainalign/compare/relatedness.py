@@ -64,12 +64,15 @@ def p_values(similarity, null):
     -------
     p, p_corrected : arrays of shape (n_rdms,)
         `(b + 1) / (n_permutations + 1)`, b the number of random orders that are at least as similar; corrected: as the
-        highest of all RDMs in the same order (max statistic, family-wise error).
+        highest of all RDMs in the same order (max statistic, family-wise error). nan where the similarity is, and such
+        an RDM is none of those that are corrected for.
 
     Raises
     ------
     Misaligned
         The shapes differ.
+    BrainalignError
+        The null distribution of a similarity holds NaN.
     """
     similarity, null = np.asarray(similarity), np.asarray(null)
     if similarity.ndim != 1 or null.ndim != 2 or len(null) != len(similarity) or null.shape[1] == 0:
@@ -77,7 +80,14 @@ def p_values(similarity, null):
             f"similarity must be (n_rdms,), null (n_rdms, n_permutations): {similarity.shape}, {null.shape}"
         )
 
-    def p_of(values):
-        return (np.sum(values >= similarity[:, None], axis=1) + 1) / (null.shape[1] + 1)
+    known = ~np.isnan(similarity)
+    observed, null = similarity[known], null[known]
+    if np.isnan(null).any():
+        raise BrainalignError(f"{np.isnan(null).any(axis=1).sum()} null distributions of a similarity hold NaN")
 
-    return p_of(null), p_of(null.max(axis=0)[None])
+    def p_of(values):
+        p = np.full(len(similarity), np.nan)
+        p[known] = (np.sum(values >= observed[:, None], axis=1) + 1) / (null.shape[1] + 1)
+        return p
+
+    return p_of(null), p_of(null.max(axis=0, initial=-np.inf)[None])

@@ -22,7 +22,7 @@ from scipy.io import loadmat
 
 from brainalign.arrays import Dissimilarities, Rdms
 from brainalign.data._manifest import check_files, provenance_of, require_folder, verified_files
-from brainalign.errors import MissingData
+from brainalign.errors import BrainalignError, MissingData
 from brainalign.files import sha256_of, whole_file
 
 NAME = "kriegeskorte2008"
@@ -69,6 +69,8 @@ def load_rdms(config: Config, data_dir: Path) -> Dissimilarities:
     ------
     MissingData
         A file is absent, is not the published one, or holds something else.
+    BrainalignError
+        The cache folder cannot be written.
     """
     rdms = published_rdms(data_dir)
     source, name = rdms.rows["source"], rdms.rows["name"]
@@ -76,7 +78,13 @@ def load_rdms(config: Config, data_dir: Path) -> Dissimilarities:
     brains = replace(areas, rows=areas.rows.rename(columns={"source": "target"}))
     models = rdms.take_rows(((source == "model") & (name != "monkeyIT")).to_numpy())
     folder = Path(pooch.os_cache("brainalign")) / NAME / sha256_of(require_folder(data_dir) / NAME / MAIN)[:16]
-    return Dissimilarities(write_images(data_dir, folder), brains, models if config.models else None)
+    try:
+        events = write_images(data_dir, folder)
+    except OSError as error:
+        raise BrainalignError(
+            f"cannot write the images into {folder} ({error}): name a folder in XDG_CACHE_HOME"
+        ) from None
+    return Dissimilarities(events, brains, models if config.models else None)
 
 
 def published_rdms(data_dir: Path) -> Rdms:

@@ -9,10 +9,10 @@ References
 Kriegeskorte, Mur & Bandettini (2008), Front Syst Neurosci 2:4; Nili et al. (2014), PLoS Comput Biol 10:e1003553.
 """
 
-import time
+import timeit
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,8 @@ COLUMNS = (
     "ceiling_lower", "ceiling_upper",
 )  # fmt: skip
 FEATURES, PUBLISHED, BRAIN = "features", "published", "brain"
+N_TIMED = 9  # comparisons that a plan measures; the median, as other programs may interrupt some of them
+RESOLUTION = 1e-10  # share of the largest dissimilarity of features: smaller differences are rounding, not ranked
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ class Computer:
         activations = load_activations(self.store, candidate.extraction, candidate.layer)
         if len(activations.values) != len(self.prepared.stimuli.events):
             raise Misaligned(f"{candidate.feature_space}: {len(activations.values)} rows, one per stimulus is needed")
-        rdm = DISTANCES[self.prepared.experiment.compare.distance](activations.values)
+        rdm = _resolved(DISTANCES[self.prepared.experiment.compare.distance](activations.values))
         if not np.isfinite(rdm).all() or np.ptp(rdm) == 0:
             where = " ".join(filter(None, (candidate.feature_space, candidate.weights, candidate.layer)))
             raise BrainalignError(
@@ -235,6 +237,12 @@ class Computer:
             )
         for name, values in arrays.items():
             np.save(folder / f"{name}.npy", values, allow_pickle=False)
+
+
+def _resolved(rdm: np.ndarray) -> np.ndarray:
+    """Make equal what differs by rounding only: ranks would tell apart the dissimilarities of categories."""
+    step = RESOLUTION * np.abs(rdm).max()
+    return np.rint(rdm / step) * step if step > 0 else rdm
 
 
 def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
@@ -275,9 +283,9 @@ def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
 
 
 def _column_of(candidate: Candidate) -> str:
-    """Name of a candidate among the RDMs; a published model cannot be taken for a feature space."""
-    family = "" if candidate.family == FEATURES else candidate.family
-    return " ".join(filter(None, (family, candidate.feature_space, candidate.weights, candidate.layer.strip("-"))))
+    """Name of a candidate among the RDMs: whatever a feature space is called, it is neither a model nor a position."""
+    parts = (candidate.family, candidate.feature_space, candidate.weights, candidate.layer.strip("-"))
+    return " ".join(filter(None, parts))
 
 
 def _mean_rdms_by_column(references: Rdms) -> pd.DataFrame:
@@ -336,21 +344,20 @@ def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
 def plan_cells(prepared: Prepared) -> list[CellPlan]:
     """Say what every cell needs, before anything is computed."""
     n_references, n_pairs = prepared.references.shape
-    plans = prepared.features.plan_cells()
+    plans, seconds = prepared.features.plan_cells(), cache(lambda: _seconds_of_random_orders(prepared))
     for cell, candidate in prepared.candidates.items():
         width = prepared.features.width(candidate.extraction) if candidate.extraction else 0
         n_stimuli, n_random = len(prepared.stimuli.events), prepared.experiment.compare.n_permutations
         size = f"{n_stimuli} stimuli x {width} units, {n_references} RDMs" if width else f"{n_references} RDMs"
         on_disk = 8 * (n_pairs + len(COMPARISONS) * n_references + n_random * n_references)
         memory = 8 * (n_stimuli * width + 3 * n_stimuli**2) + on_disk
-        plans.append(CellPlan(cell, size, memory, on_disk, lambda: _seconds_of_random_orders(prepared)))
+        plans.append(CellPlan(cell, size, memory, on_disk, seconds))
     return plans
 
 
 def _seconds_of_random_orders(prepared: Prepared) -> float:
-    """Measure one comparison, which is nearly all of the work."""
+    """Measure a few comparisons, which are nearly all of the work."""
     compare, references = COMPARISONS[prepared.experiment.compare.comparison], prepared.references
     means = references.values[(references.rows["subject"] == MEAN).to_numpy()]
-    start = time.perf_counter()
-    compare(means[:1], means)
-    return prepared.experiment.compare.n_permutations * (time.perf_counter() - start)
+    taken = timeit.repeat(lambda: compare(means[:1], means), number=1, repeat=N_TIMED)
+    return prepared.experiment.compare.n_permutations * float(np.median(taken))

@@ -30,7 +30,8 @@ def extraction_seconds(module, table: pd.DataFrame, config, *, weights: str) -> 
     Returns
     -------
     seconds : float
-        On this machine as busy as it is now; nan where a part of the stimuli cannot be extracted by itself.
+        On this machine as busy as it is now; a part that cannot be extracted by itself, as one word or half a frame of
+        sound, is passed over. nan where no part can be.
     """
 
     def work_of(part):
@@ -43,18 +44,19 @@ def extraction_seconds(module, table: pd.DataFrame, config, *, weights: str) -> 
         return time.perf_counter() - start
 
     share, before = FIRST_SHARE, None
-    try:
-        while True:
-            part = leading_part(table, share)
+    while share <= 1:
+        part = leading_part(table, share)
+        share *= 2
+        try:
             work, seconds = work_of(part), measure(part)
-            if share >= 1:
-                return seconds
-            if before is not None and work > before[0] and seconds - before[1] > RESOLVED:
-                rate = (seconds - before[1]) / (work - before[0])
-                return seconds + rate * (work_of(table) - work)
-            share, before = min(1.0, 2 * share), (work, seconds)
-    except BrainalignError:
-        return float("nan")
+        except BrainalignError:
+            seconds = float("nan")
+            continue
+        if before is not None and work > before[0] and seconds - before[1] > RESOLVED:
+            rate = (seconds - before[1]) / (work - before[0])
+            return seconds + rate * (work_of(table) - work)
+        before = (work, seconds)
+    return seconds
 
 
 def leading_part(table: pd.DataFrame, share: float) -> pd.DataFrame:

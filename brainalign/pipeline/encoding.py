@@ -27,7 +27,7 @@ from brainalign.encode.metrics import METRICS
 from brainalign.encode.score import cross_validate
 from brainalign.encode.spaces import columns_of
 from brainalign.encode.splits import Fold
-from brainalign.encode.trf import delays_between
+from brainalign.encode.trf import delays_between, response_functions
 from brainalign.errors import BrainalignError, Misaligned
 from brainalign.jobs.cells import Cell
 from brainalign.pipeline.clock import check_clock, tabulate_clock
@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 EDGE_WARNING = 0.5  # share of targets at an edge of the penalty grid above which a run warns
 TABLES = (
     "scores", "diagnostics", "layer_choices", "unique_contributions", "events_per_sample", "places", "clock",
-    "clock_control",
+    "clock_control", "response_functions",
 )  # fmt: skip
 
 
@@ -299,6 +299,23 @@ class Computer:
             metrics=tuple(METRICS),
         )
         write_fold_scores(result, folder)
+        if prepared.experiment.align.lags is not None:
+            self.fit_response_functions(spaces, folder)
+
+    def fit_response_functions(self, spaces: dict[str, np.ndarray], folder: Path) -> None:
+        """Write the weights of a model of all samples, (n_targets, n_features, n_lags), in a folder `functions`."""
+        prepared, columns = self.prepared, columns_of(spaces)
+        responses, encode = prepared.recording.responses, prepared.experiment.encode
+        model = _estimator(prepared.experiment, columns).fit(
+            np.hstack(list(spaces.values())),
+            np.asarray(responses.values, np.float64),
+            groups=inner_groups(encode.inner, prepared.recording, prepared.stimulus),
+            run=responses.rows["run"].to_numpy(str),
+            position=np.flatnonzero(prepared.usable),
+        )
+        found = response_functions(model, prepared.delays, sfreq=sampling_rate(prepared.clock), columns=columns)
+        (folder / "functions").mkdir()
+        np.save(folder / "functions" / "weights.npy", found.weights.astype(np.float32), allow_pickle=False)
 
 
 def _estimator(experiment: Experiment, columns: dict[str, slice] | None):
@@ -340,7 +357,8 @@ def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
     unique = unique_contributions(scores, prepared.experiment.encode.together)
     check = prepared.clock_check
     checked = (None, None) if check is None else tabulate_clock(prepared, path_of(check))
-    tables = (scores, diagnostics, choices, unique, events_per_sample(prepared), places(prepared), *checked)
+    functions = response_function_table(prepared, path_of)
+    tables = (scores, diagnostics, choices, unique, events_per_sample(prepared), places(prepared), *checked, functions)
     return {name: table for name, table in zip(TABLES, tables, strict=True) if table is not None}
 
 
@@ -361,6 +379,35 @@ def events_per_sample(prepared: Prepared) -> pd.DataFrame:
         return pd.DataFrame({"run": rows["run"], "time": rows["time"], "n_events": 1})
     counts = np.bincount(sample_of_each_event(prepared.recording.events, rows), minlength=len(rows))
     return pd.DataFrame({"run": rows["run"], "time": rows["time"], "n_events": counts})
+
+
+def response_function_table(prepared: Prepared, path_of) -> pd.DataFrame | None:
+    """Give the response functions of the joint model, or of every feature space alone where there is none.
+
+    Returns
+    -------
+    table : DataFrame or None
+        One row per subject x target x unit x lag: `subject target feature_space weights layer unit lag` (s) `weight`
+        (of the response per unit of the feature). None without lags.
+    """
+    if prepared.experiment.align.lags is None:
+        return None
+    columns, lags = prepared.recording.responses.columns, np.array(prepared.delays) / sampling_rate(prepared.clock)
+    union, tables = "+".join(prepared.experiment.encode.together), []
+    for cell, candidate in prepared.candidates.items():
+        if len(candidate.parts) > 1 if not union else candidate.feature_space != union:
+            continue
+        weights = np.load(path_of(cell) / "functions" / "weights.npy", allow_pickle=False)
+        units = [
+            (name, layer.strip("-"), unit)
+            for name, extraction, layer in candidate.parts
+            for unit in Activations.load(path_of(extraction) / f"layer{layer}").columns["unit"]
+        ]
+        for (name, layer, unit), of_unit in zip(units, np.moveaxis(weights, 1, 0), strict=True):  # (n_targets, n_lags)
+            described = {"feature_space": name, "weights": candidate.weights, "layer": layer, "unit": unit}
+            rows = columns[["subject", "target"]].iloc[np.repeat(np.arange(len(columns)), len(lags))]
+            tables.append(rows.assign(**described, lag=np.tile(lags, len(columns)), weight=of_unit.ravel()))
+    return pd.concat(tables, ignore_index=True)
 
 
 def places(prepared: Prepared) -> pd.DataFrame | None:

@@ -8,7 +8,7 @@ from brainalign.encode.ceiling import Ceiling, normalise
 from brainalign.pipeline.scores import edge_table, headline
 from brainalign.pipeline.subjects import MEAN
 from brainalign.plots import contributions, profiles, samples
-from brainalign.report import maps, over_time
+from brainalign.report import functions, maps, over_time
 from brainalign.report.page import (
     add_figure,
     add_table,
@@ -52,6 +52,8 @@ def add_sections(page, experiment, folder: Path, provenance: dict) -> None:
         maps.add_sections(page, experiment, scores, unique, _places(folder), maps.grid_of(provenance["data"]))
     else:
         _add_per_target(page, experiment, folder, scores, unique)
+    if experiment.align.lags is not None:
+        functions.add_sections(page, read_table(folder, "response_functions"), _places(folder))
     if experiment.align.to == "samples":
         _add_clock(page, experiment, folder)
     add_table(
@@ -106,25 +108,30 @@ def _places(folder: Path) -> pd.DataFrame | None:
 
 
 def summary(experiment, folder: Path) -> str:
-    """Give the result as a short text table: nested scores of the group mean, controls, gain, ceiling; or peaks."""
-    scores = shown_scores(folder, experiment)
+    """Give the result as a short text table: scores per target, or over many targets, or peaks over time."""
+    scores, metric = shown_scores(folder, experiment), experiment.encode.metric
     if experiment.align.to == "epochs":
-        of_metric = headline(scores[scores["metric"] == experiment.encode.metric])
-        table = over_time.peaks(over_time.with_sensors(of_metric, _places(folder)))
-        text = table.to_string(index=False, float_format="{:.3f}".format, na_rep="")
-        return f"{experiment.encode.metric} on held-out folds, highest mean over sensors:\n{text}"
+        of_metric = over_time.with_sensors(headline(scores[scores["metric"] == metric]), _places(folder))
+        return f"{metric} on held-out folds, highest mean over sensors:\n{_as_text(over_time.peaks(of_metric))}"
     if scores["target"].nunique() > maps.MANY:
-        text = maps.distribution_table(scores, metric=experiment.encode.metric).to_string(
-            index=False, float_format="{:.3f}".format, na_rep=""
-        )
-        return f"{experiment.encode.metric} on held-out folds, over targets:\n{text}"
-    subject = main_subject(scores)
-    table = summary_table(scores, subject=subject, metric=experiment.encode.metric, controls=experiment.encode.controls)
-    who = "mean of the subjects" if subject == MEAN else f"subject {subject}"
-    heading = (
-        f"{experiment.encode.metric} on held-out folds, {who}; the layer of a model is chosen within training folds:"
-    )
-    return f"{heading}\n{table.to_string(index=False, float_format='{:.3f}'.format, na_rep='')}"
+        table = maps.distribution_table(scores, metric=metric)
+        text = f"{metric} on held-out folds, over targets:\n{_as_text(table)}"
+    else:
+        subject = main_subject(scores)
+        table = summary_table(scores, subject=subject, metric=metric, controls=experiment.encode.controls)
+        who = "mean of the subjects" if subject == MEAN else f"subject {subject}"
+        heading = f"{metric} on held-out folds, {who}; the layer of a model is chosen within training folds:"
+        text = f"{heading}\n{_as_text(table)}"
+    if experiment.align.lags is None:
+        return text
+    found = functions.peaks(functions.strengths(read_table(folder, "response_functions"), _places(folder)))
+    return f"{text}\n\nresponse functions, when they are strongest over targets:\n{_as_text(found)}"
+
+
+def _as_text(table: pd.DataFrame) -> str:
+    small = table.select_dtypes("number").abs().max() < 1e-3  # weights in tesla
+    shown = table.assign(**{name: table[name].map("{:.3g}".format) for name in small.index[small]})
+    return shown.to_string(index=False, float_format="{:.3f}".format, na_rep="")
 
 
 def shown_scores(folder: Path, experiment) -> pd.DataFrame:

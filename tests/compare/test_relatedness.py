@@ -50,6 +50,16 @@ def test_what_cannot_be_compared_is_refused(one, others, n, error, said):
         random_order_similarities(one, others, comparison="pearson", n_permutations=n, seed=0)
 
 
+def test_a_similarity_that_is_not_defined_has_no_p_and_corrects_no_other():
+    similarity, null = np.array([0.5, np.nan, 0.9]), np.array([[0.5, 0.1, 0.2], [np.nan] * 3, [0.0, 0.95, 0.1]])
+    with_nan, without = np.stack(p_values(similarity, null)), np.stack(p_values(similarity[[0, 2]], null[[0, 2]]))
+    assert np.isnan(with_nan[:, 1]).all()
+    assert with_nan[:, [0, 2]].tolist() == without.tolist()
+    assert np.isnan(p_values(similarity[[1]], null[[1]])).all()
+    with pytest.raises(BrainalignError, match="1 null distributions of a similarity hold NaN"):
+        p_values(similarity[:1], null[1:2])
+
+
 def test_values_of_other_shapes_have_no_p():
     with pytest.raises(Misaligned, match="similarity must be"):
         p_values(np.ones(3), np.ones((2, 9)))

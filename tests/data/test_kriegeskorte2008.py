@@ -10,7 +10,7 @@ from brainalign.arrays import Rdms, sha256_of
 from brainalign.compare.rsa import COMPARISONS, noise_ceiling, pearson
 from brainalign.data import DATASETS, kriegeskorte2008
 from brainalign.data._manifest import load_manifest
-from brainalign.errors import MissingData
+from brainalign.errors import BrainalignError, MissingData
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,13 @@ def test_an_experiment_is_given_what_it_asks_for(data_dir, tmp_path, monkeypatch
     before = {path: path.stat().st_mtime_ns for path in written}
     kriegeskorte2008.load_rdms(kriegeskorte2008.Config(), data_dir)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.ppm")} == before
+
+
+def test_a_cache_that_cannot_be_written_is_named(data_dir, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(BrainalignError, match=r"cannot write the images into .*XDG_CACHE_HOME"):
+        kriegeskorte2008.load_rdms(kriegeskorte2008.Config(), data_dir)
 
 
 def test_there_are_as_many_rdms_as_published(rdms, facts):

@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import pearsonr
 
 from brainalign import report
-from brainalign.arrays import Dissimilarities, Rdms
+from brainalign.arrays import Activations, Dissimilarities, Rdms
 from brainalign.compare.rsa import COMPARISONS, noise_ceiling
 from brainalign.config import parse_experiment
 from brainalign.data import DATASETS
@@ -120,8 +120,41 @@ def test_what_is_planted_is_significant_and_chance_is_not(tables):
 
 def test_rdms_are_told_by_column(tables, images):
     rdms = tables["rdms"]
-    assert list(rdms) == ["first", "second", "brain it", "brain v1", "low pixels", "low luminance", "published chance"]
-    assert np.corrcoef(rdms["low pixels"], pdist(images))[0, 1] == pytest.approx(1)
+    of_features = ["features low pixels", "features low luminance"]
+    assert list(rdms) == ["first", "second", "brain it", "brain v1", *of_features, "published chance"]
+    assert np.corrcoef(rdms["features low pixels"], pdist(images))[0, 1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["first", "image", "published", "chance", "it"])
+def test_no_name_of_a_feature_space_changes_another_column(stimuli, tmp_path, name):
+    table = experiment().table()
+    table["features"] = {name: {"extractor": "random_embedding"}}
+    run_experiment(parse_experiment(table), tmp_path / "out")
+    rdms = read_table(tmp_path / "out", "rdms")
+    assert rdms["first"].tolist() == PAIRS[0].tolist()
+    assert len(rdms.columns) == 2 + 2 + 1 + 1
+    assert all(pd.api.types.is_numeric_dtype(dtype) for dtype in rdms.dtypes)
+    report.write(tmp_path / "out")
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "correlation"])
+def test_categories_are_ranked_as_the_model_of_categories(stimuli, tmp_path, distance):
+    kinds = pd.Series([*"aaaabbbbbcdd"])
+    apart = np.not_equal(*(kinds.to_numpy()[positions] for positions in PAIRS)).astype(float)
+    one_hot = Activations(
+        pd.get_dummies(kinds).to_numpy(np.float32),
+        stimuli.events[["run", "onset", "duration"]],
+        pd.DataFrame({"layer": "-", "unit": [*"abcd"]}),
+    )
+    prepared = comparison.prepare(experiment(compare={"distance": distance}), None)
+    compute = comparison.Computer(prepared, Store(tmp_path))
+    candidate = next(iter(prepared.candidates.values()))
+    one_hot.save(compute.store.path(candidate.extraction) / f"layer{candidate.layer}")
+    rdm = compute.rdm(candidate)
+    assert len(np.unique(rdm)) == 2
+    for name in ("spearman", "kendall_tau_a"):
+        expected = COMPARISONS[name](apart, stimuli.brains.values)
+        assert COMPARISONS[name](rdm, stimuli.brains.values) == pytest.approx(expected)
 
 
 def test_a_cell_is_named_by_everything_that_decides_it(stimuli):
@@ -151,6 +184,8 @@ def test_a_run_ends_in_tables_and_a_report_and_a_rerun_computes_nothing(stimuli,
     assert set(cell_states(tmp_path / "out")["state"]) == {"finished"}
     printed = report.best_of(tmp_path / "out")
     assert "Spearman's rho with it, average over subjects; noise ceiling" in printed
+    assert "Spearman's rho with v1, its only RDM:" in printed
+    assert page.count("There is one RDM of this area.") == 1
     assert "Pearson's r of the mean RDMs of it and v1" in printed
     assert set(read_table(tmp_path / "out", "similarities")["weights"]) == {""}
 
@@ -194,8 +229,11 @@ def test_a_recording_has_no_rdms():
 
 def test_an_experiment_has_one_method():
     table = experiment().table()
-    with pytest.raises(BadConfig, match=r"one of the tables \[encode\], \[compare\]"):
+    with pytest.raises(BadConfig, match=r"one of the tables \[encode\], \[compare\]") as caught:
         parse_experiment({**table, "encode": {}})
+    assert len(caught.value.problems) == 1
+    with pytest.raises(BadConfig, match=r"compar: unknown key \(did you mean 'compare'\?\)"):
+        parse_experiment({name.replace("compare", "compar"): part for name, part in table.items()})
     with pytest.raises(BadConfig, match="align: unknown key"):
         parse_experiment({**table, "align": {}})
 
@@ -203,6 +241,13 @@ def test_an_experiment_has_one_method():
 def test_rdms_of_other_stimuli_are_refused(stimuli):
     with pytest.raises(Misaligned, match="11 stimuli have 55 pairs, the RDMs have 66"):
         Dissimilarities(stimuli.events.iloc[:-1], stimuli.brains)
+
+
+def test_comparisons_of_as_many_pairs_take_as_long(stimuli):
+    plans = comparison.plan_cells(comparison.prepare(experiment(), None))
+    seconds = {planned.seconds() for planned in plans if planned.cell.name.startswith("compare")}
+    assert len(seconds) == 1
+    assert 0 < seconds.pop() < 10
 
 
 def test_the_plan_knows_every_cell(stimuli):

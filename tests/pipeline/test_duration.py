@@ -50,7 +50,20 @@ def test_work_is_counted_in_tokens_where_the_plan_has_them(monkeypatch):
     )
 
 
-def test_a_part_that_cannot_be_extracted_has_no_time(monkeypatch):
+def test_a_part_that_is_too_short_is_passed_over(monkeypatch):
+    module, _ = extractor(monkeypatch)
+    extract = module.extract
+
+    def extract_enough(table, config, *, weights):
+        if len(table) < 100:
+            raise BrainalignError("too few")
+        extract(table, config, weights=weights)
+
+    module.extract = extract_enough
+    assert extraction_seconds(module, words(10_000), None, weights="") == pytest.approx(2 + 0.05 * 10_000)
+
+
+def test_what_cannot_be_extracted_has_no_time(monkeypatch):
     module, _ = extractor(monkeypatch)
 
     def extract(*_, **__):
