@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from brainalign.arrays import read_tsv
-from brainalign.data._events import TIMES, lines_of, require_columns, check_events
+from brainalign.data._events import TIMES, check_events, lines_of, require_columns
 from brainalign.errors import MissingData, did_you_mean
 
 log = logging.getLogger(__name__)

@@ -83,6 +83,8 @@ def interactive_surface(table, *, title="", limit=None):
 def glass_brain(table, *, shape, affine, label="score", limit=None):
     """Draw scores of voxels seen through a transparent brain, the strongest along the line of sight.
 
+    Scores up to `noise_level` are left out: through a brain, noise anywhere on the way would show.
+
     Parameters
     ----------
     table : DataFrame
@@ -109,10 +111,18 @@ def glass_brain(table, *, shape, affine, label="score", limit=None):
     figure = Figure(figsize=(8.6, 2.8))
     plotting.plot_glass_brain(
         nibabel.Nifti1Image(volume, np.asarray(affine)), display_mode="lyrz", figure=figure, cmap="RdBu_r",
-        plot_abs=False, vmin=-limit, vmax=limit, colorbar=False, symmetric_cbar=True,
+        plot_abs=False, vmin=-limit, vmax=limit, threshold=noise_level(table["score"]), colorbar=False,
+        symmetric_cbar=True,
     )  # fmt: skip
     _add_scale(figure, label, limit)
     return figure
+
+
+def noise_level(scores):
+    """Give how far chance goes, told by the negative scores: all but one in a thousand scores are above minus this."""
+    finite = np.asarray(scores, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    return max(-float(np.percentile(finite, 0.1)), 0.0) if len(finite) else 0.0
 
 
 def colour_limit(scores):

@@ -15,6 +15,7 @@ from brainalign.report.page import (
     citations_text,
     features_text,
     label,
+    number_text,
     settings_text,
     versions_text,
 )
@@ -86,7 +87,12 @@ def _add_clock(page, experiment, folder: Path) -> None:
         f"Score of {clock.features} as in the experiment, and of the same features moved round their run to another "
         f"part of the stimulus ({clock.n_controls} shifts): what is left then is not about the stimulus."
     )
-    add_table(page, read_table(folder, "clock_control").head(maps.MANY), "Onset-shift control", caption)
+    control = read_table(folder, "clock_control")
+    if len(control) > maps.MANY:
+        caption += f" Mean over {len(control)} targets, and the share with p of at most .05."
+        means = control.drop(columns=["target", "p"]).mean().to_frame().T
+        control = means.assign(share_p_below_05=(control["p"].dropna() <= 0.05).mean())
+    add_table(page, control, "Onset-shift control", caption)
 
 
 def _add_per_target(page, experiment, folder: Path, scores: pd.DataFrame, unique: pd.DataFrame) -> None:
@@ -129,9 +135,7 @@ def summary(experiment, folder: Path) -> str:
 
 
 def _as_text(table: pd.DataFrame) -> str:
-    small = table.select_dtypes("number").abs().max() < 1e-3  # weights in tesla
-    shown = table.assign(**{name: table[name].map("{:.3g}".format) for name in small.index[small]})
-    return shown.to_string(index=False, float_format="{:.3f}".format, na_rep="")
+    return table.to_string(index=False, float_format=number_text, na_rep="")
 
 
 def shown_scores(folder: Path, experiment) -> pd.DataFrame:

@@ -67,7 +67,11 @@ def _add_map(page, rows: pd.DataFrame, name: str, metric: str, places, grid, lim
     limit = brains.colour_limit(placed["score"]) if limit is None else limit
     if "i" in placed and grid is not None:
         figure = brains.glass_brain(placed, shape=grid["shape"], affine=grid["affine"], label=metric, limit=limit)
-        caption = f"{metric}; the strongest along the line of sight. Neurological convention."
+        level = brains.noise_level(placed["score"])
+        caption = (
+            f"{metric} above {level:.3f} (all but one in a thousand scores are above minus this), the strongest along "
+            "the line of sight. Neurological convention."
+        )
         add_figure(page, figure, name, caption, "Maps")
     if "vertex" in placed and placed["vertex"].max() < max(brains.MESHES):
         caption = f"{metric} on the inflated cortex."

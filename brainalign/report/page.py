@@ -8,6 +8,7 @@ from brainalign.config import render
 
 TEXT_MODEL = "Radford et al. (2019), Language models are unsupervised multitask learners (GPT-2)"
 REPORT = "Gramfort et al. (2013), Frontiers in Neuroscience 7:267 (MNE-Python, this report)"
+SMALL = 1e-6  # below which numbers are in a unit of their own
 
 
 def add_figure(page, figure, title, caption, section) -> None:
@@ -19,10 +20,10 @@ def add_figure(page, figure, title, caption, section) -> None:
 
 
 def add_table(page, table, title, caption) -> None:
-    """Add a DataFrame with its caption, numbers to three decimals."""
+    """Add a DataFrame with its caption."""
     body = table.to_html(
         index=False,
-        float_format="{:.3f}".format,
+        float_format=number_text,
         na_rep="",
         border=0,
         escape=True,
@@ -32,6 +33,11 @@ def add_table(page, table, title, caption) -> None:
     page.add_html(
         f'<p>{html.escape(caption)}</p><div style="overflow-x: auto">{body}</div>', title=title, section="Tables"
     )
+
+
+def number_text(value: float) -> str:
+    """Write a number to three decimals, or three digits where it is very small (weights in tesla)."""
+    return f"{value:.3f}" if value == 0 or abs(value) >= SMALL else f"{value:.3g}"
 
 
 def add_text(page, title, text, *, fixed=False) -> None:

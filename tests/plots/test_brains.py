@@ -51,7 +51,7 @@ def test_an_unknown_surface_is_named():
 def test_a_voxel_is_drawn_on_its_side():
     affine = np.diag([8.0, 8, 8, 1])
     affine[:3, 3] = [-80, -115, -70]
-    voxel = pd.DataFrame({"i": [3], "j": [12], "k": [9], "score": [0.5]})  # x = -56 mm: left
+    voxel = pd.DataFrame({"i": [3, 16, 10], "j": 12, "k": 9, "score": [0.5, 0.3, -0.4]})  # left at -56 mm, right at 48
     figure = brains.glass_brain(voxel, shape=(20, 24, 20), affine=affine, limit=0.8)
     drawn = io.BytesIO()
     figure.savefig(drawn)
@@ -61,6 +61,13 @@ def test_a_voxel_is_drawn_on_its_side():
     width = picture.shape[1]
     assert columns.min() < 0.3 * width  # seen from the left
     assert not red[:, int(0.52 * width) : int(0.72 * width)].any()  # not from the right
+
+
+def test_the_level_of_noise_is_told_by_negative_scores():
+    scores = np.r_[np.linspace(-0.2, 0.2, 1001), 0.9]
+    assert brains.noise_level(scores) == pytest.approx(0.2, abs=1e-3)
+    assert brains.noise_level([0.1, 0.2]) == 0.0
+    assert brains.noise_level([np.nan]) == 0.0
 
 
 def test_the_scale_is_robust_and_never_empty():
