@@ -134,11 +134,9 @@ def provenance(prepared) -> dict:
 
 
 def _citation(data_set: str) -> str:
-    return (
-        load_manifest(data_set).citation
-        if data_set in manifest_names()
-        else f"embedded data set {data_set!r} of brainalign"
-    )
+    if data_set in manifest_names():
+        return load_manifest(data_set).citation
+    return getattr(DATASETS[data_set], "CITATION", f"embedded data set {data_set!r} of brainalign")
 
 
 def read_provenance(folder: Path) -> dict:

@@ -89,6 +89,14 @@ def test_a_feature_space_cannot_be_called_as_a_column(name):
         parse_experiment({**TABLE, "features": {**TABLE["features"], name: TABLE["features"]["words"]}})
 
 
+def test_a_folder_of_the_users_own_is_not_called_embedded():
+    from brainalign import results
+
+    assert "embedded" in results._citation("simulated")
+    assert "Brennan" in results._citation("brennan2016")
+    assert results._citation("bids").startswith("a BIDS folder")
+
+
 def test_scores_have_the_stable_columns_and_every_row_once(finished):
     scores = read_table(finished, "scores")
     assert tuple(scores.columns) == tuple(name for name in COLUMNS if name != "lag")

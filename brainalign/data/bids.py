@@ -35,6 +35,7 @@ from brainalign.errors import BrainalignError, Misaligned, MissingData
 log = logging.getLogger(__name__)
 
 NAME = "bids"
+CITATION = "a BIDS folder, to be cited as its authors ask in dataset_description.json"
 FUNC = "func"
 LABEL = r"^[A-Za-z0-9+]+$"
 WHOLE = "whole"
