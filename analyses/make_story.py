@@ -1,6 +1,7 @@
 """Make the embedded default's word timings and the features that drive its simulated listeners.
 
 `words.tsv` gives every word of `story.txt` a plausible time, as a forced alignment of a calm reading would.
+`log_frequency.tsv` holds what `brainalign.extract.words` says of each word with its packaged counts.
 `drivers.npy` holds, for each planted layer of the shipped GPT-2, the directions of that layer that best tell it from
 the others on the recording's clock (`find_drivers`), and `drivers.json` says what they were made from.
 brainalign.data must not import brainalign.extract, so the numbers are made here and packaged. Run it again whenever
@@ -8,7 +9,7 @@ the story or the model changes:
 
     python analyses/make_story.py
 
-All three are functions of the story, the model and `Config` alone.
+All are functions of the story, the model and `Config` alone.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from brainalign.align.delays import delay
 from brainalign.align.samples import to_samples
 from brainalign.arrays import Activations, sha256_of, write_tsv
 from brainalign.data import simulated
-from brainalign.extract import text
+from brainalign.extract import EXTRACTORS, text
 from brainalign.simulate.brain import detrend, runs_of
 
 OUTER_MARKS = "\"'.,;:!?()"
@@ -197,9 +198,10 @@ def held_out_predictor(X, run, *, penalty):
 
 
 def run(config, folder=simulated.STORY):
-    """Write `words.tsv`, `drivers.npy` and `drivers.json` beside `story.txt`; return what the last says."""
+    """Write `words.tsv`, `log_frequency.tsv`, `drivers.npy` and `drivers.json` beside `story.txt`; return the last."""
     write_tsv(time_words(read_story(folder / "story.txt"), config), folder / "words.tsv")
     words = simulated.read_words(folder)
+    write_tsv(log_frequencies(words), folder / "log_frequency.tsv")
     drivers, shares = find_drivers(extract_layers(words, config.model), words, config)
     np.save(folder / "drivers.npy", drivers, allow_pickle=False)
     made = {
@@ -212,6 +214,14 @@ def run(config, folder=simulated.STORY):
     }
     (folder / "drivers.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     return made
+
+
+def log_frequencies(words):
+    """Give the log frequency of every printed word that occurs, in alphabetical order."""
+    measured = EXTRACTORS["words"].Config(quantities=("log_frequency",))
+    table = words.assign(log_frequency=EXTRACTORS["words"].extract(words, measured)["-"].values[:, 0])
+    once = table.drop_duplicates("word").sort_values("word")
+    return once.assign(log_frequency=[f"{value:.6f}" for value in once["log_frequency"]])[["word", "log_frequency"]]
 
 
 def main():
