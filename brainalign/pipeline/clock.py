@@ -15,12 +15,7 @@ from brainalign.align.shifts import far_shifts, lag_scan, shift_control
 from brainalign.config import Splits
 from brainalign.encode.score import cross_validate
 from brainalign.pipeline.folds import splitter, stimulus_groups
-from brainalign.pipeline.subjects import MEAN
-
-
-def main_subject(columns: pd.DataFrame) -> str:
-    """Name the group mean where there is one, else the first subject."""
-    return MEAN if MEAN in set(columns["subject"]) else columns["subject"].iloc[0]
+from brainalign.pipeline.subjects import main_subject
 
 
 def check_clock(prepared, X: np.ndarray, model, folder: Path) -> None:

@@ -11,6 +11,17 @@ PLACE = ("channel_type", "x", "y", "z", "hemisphere", "vertex", "i", "j", "k")
 """What columns may say of a target: kind and place (m) of a sensor, vertex of a surface, voxel of a volume."""
 
 
+def main_subject(table: pd.DataFrame) -> str:
+    """Name the group mean where there is one in the column `subject`, else the first subject."""
+    return MEAN if MEAN in set(table["subject"]) else table["subject"].iloc[0]
+
+
+def single_subjects(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of single subjects, or those of the mean where there is nothing else."""
+    singles = table["subject"] != MEAN
+    return table[singles] if singles.any() else table
+
+
 def with_group_mean(responses: Responses) -> Responses:
     """Append the mean of the subjects, each standardised per target, as the subject "mean".
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainalign.pipeline.subjects import MEAN
+from brainalign.pipeline.subjects import MEAN, single_subjects
 from brainalign.plots import rdms
 from brainalign.report.page import add_figure, add_table, citations_text, features_text, settings_text, versions_text
 from brainalign.results import read_table
@@ -51,11 +51,6 @@ def add_sections(page, experiment, folder: Path, provenance: dict) -> None:  # n
 def has_subjects(similarities: pd.DataFrame) -> bool:
     """Tell whether a target has an RDM per subject, rather than one."""
     return bool((similarities["subject"] != MEAN).any())
-
-
-def single_subjects(similarities: pd.DataFrame) -> pd.DataFrame:
-    """Give the rows of single subjects, or of the only RDM where there is one."""
-    return similarities[similarities["subject"] != MEAN] if has_subjects(similarities) else similarities
 
 
 def _who(similarities: pd.DataFrame) -> str:

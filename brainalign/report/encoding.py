@@ -6,7 +6,7 @@ import pandas as pd
 
 from brainalign.encode.ceiling import Ceiling, normalise
 from brainalign.pipeline.scores import edge_table, headline
-from brainalign.pipeline.subjects import MEAN
+from brainalign.pipeline.subjects import MEAN, main_subject, single_subjects
 from brainalign.plots import contributions, profiles, samples
 from brainalign.report import functions, maps, over_time
 from brainalign.report.page import (
@@ -145,11 +145,6 @@ def shown_scores(folder: Path, experiment) -> pd.DataFrame:
     is_full = is_union & scores["feature_space"].isin(unions[:1])
     scores.loc[is_full, "feature_space"] = TOGETHER
     return scores[~is_union | is_full]
-
-
-def main_subject(scores: pd.DataFrame) -> str:
-    """Name the group mean where there is one, else the first subject."""
-    return MEAN if MEAN in set(scores["subject"]) else scores["subject"].iloc[0]
 
 
 def summary_table(scores: pd.DataFrame, *, subject: str, metric: str, controls: str) -> pd.DataFrame:
@@ -344,14 +339,13 @@ def _add_unique(page, experiment, unique: pd.DataFrame) -> None:
     for metric in dict.fromkeys((experiment.encode.metric, "r2")):
         of_metric = unique[unique["metric"] == metric]
         of_one = of_metric[of_metric["subject"] == main_subject(unique)]
-        singles = of_metric[of_metric["subject"] != MEAN]
         table = of_one.pivot(index="target", columns="feature_space", values="unique")
         table = table.loc[list(dict.fromkeys(unique["target"])), list(experiment.encode.together)]
         table[TOGETHER] = of_one.groupby("target")["together"].first()
         who = "mean of the subjects" if main_subject(unique) == MEAN else "one subject"
         caption = f"{metric} of all feature spaces together less {metric} of all without this one; {who}."
         add_table(page, table.rename_axis(columns=None).reset_index(), f"Unique contributions ({metric})", caption)
-        figure = contributions.unique(singles if len(singles) else of_one, ylabel=f"unique {metric}")
+        figure = contributions.unique(single_subjects(of_metric), ylabel=f"unique {metric}")
         caption = (
             "What each feature space explains that the others, all together, do not; "
             "bars: average over single subjects, lines: standard error over subjects."

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from brainalign.pipeline.subjects import MEAN
+from brainalign.pipeline.subjects import main_subject, single_subjects
 from brainalign.plots import lags as over_lags
 from brainalign.plots.sensors import topographies
 from brainalign.report.over_time import with_sensors
@@ -41,7 +41,7 @@ def strengths(functions: pd.DataFrame, places: pd.DataFrame | None) -> pd.DataFr
         `feature_space weights layer unit channel_type lag` (s) `strength` (in the unit of the responses).
     """
     rows = with_sensors(functions, places)
-    singles = rows[rows["subject"] != MEAN] if (rows["subject"] != MEAN).any() else rows
+    singles = single_subjects(rows)
     by = [*UNIT, "channel_type", "lag"]
     squared = singles.assign(strength=np.square(singles["weight"].to_numpy(float)))
     of_subjects = squared.groupby(["subject", *by], sort=False)["strength"].mean().pow(0.5)
@@ -61,7 +61,7 @@ def _name(row: dict) -> str:
 
 def _add_heads(page, functions: pd.DataFrame, places: pd.DataFrame, found: pd.DataFrame) -> None:
     rows = with_sensors(functions, places)
-    rows = rows[rows["subject"] == (MEAN if MEAN in set(rows["subject"]) else rows["subject"].iloc[0])]
+    rows = rows[rows["subject"] == main_subject(rows)]
     for peak in found.to_dict("records"):
         chosen = np.logical_and.reduce([rows[key] == peak[key] for key in (*UNIT, "channel_type")])
         at_peak = rows[chosen].rename(columns={"weight": "score"})

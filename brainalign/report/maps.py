@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.pipeline.scores import headline
-from brainalign.pipeline.subjects import MEAN
+from brainalign.pipeline.subjects import main_subject
 from brainalign.plots import brains
 from brainalign.report.page import add_figure, add_table, label
 
@@ -31,7 +31,7 @@ def add_sections(page, experiment, scores: pd.DataFrame, unique: pd.DataFrame, p
     caption = f"{metric} on held-out folds over all targets; spaces of several layers by nested cross-validation."
     add_table(page, distribution_table(scores, metric=metric), "Scores over targets", caption)
     rows = headline(scores[scores["metric"] == metric])
-    rows = rows[rows["subject"] == (MEAN if MEAN in set(rows["subject"]) else rows["subject"].iloc[0])]
+    rows = rows[rows["subject"] == main_subject(rows)]
     limit = brains.colour_limit(rows["score"])
     for (space, weights), of_space in rows.groupby(["feature_space", "weights"], sort=False):
         _add_map(page, of_space, label(space, weights), metric, places, grid, limit)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.pipeline.scores import headline
-from brainalign.pipeline.subjects import MEAN
+from brainalign.pipeline.subjects import single_subjects
 from brainalign.plots import lags as over_lags
 from brainalign.plots.sensors import topographies
 from brainalign.report.page import add_figure, add_table, label
@@ -59,7 +59,7 @@ def means_over_sensors(rows: pd.DataFrame) -> pd.DataFrame:
     """
     by = ["feature_space", "weights", "channel_type", "lag"]
     values = [name for name in ("score", "noise_ceiling") if name in rows]
-    singles = rows[rows["subject"] != MEAN] if (rows["subject"] != MEAN).any() else rows
+    singles = single_subjects(rows)
     of_subjects = singles.groupby([*by, "subject"], sort=False)[values].mean()
     means = of_subjects.groupby(by, sort=False).mean()
     if singles["subject"].nunique() > 1:
@@ -92,8 +92,8 @@ def _add_heads(page, rows: pd.DataFrame, metric: str) -> None:
     lags = np.unique(rows["lag"])
     shown = np.linspace(max(0.0, lags[0]), lags[-1], N_HEADS)
     for (space, weights, kind), of_kind in rows.groupby(["feature_space", "weights", "channel_type"], sort=False):
-        singles = of_kind[of_kind["subject"] != MEAN] if (of_kind["subject"] != MEAN).any() else of_kind
-        mean = singles.groupby(["target", "x", "y", "z", "lag"], sort=False, dropna=False)["score"].mean().reset_index()
+        sensors = single_subjects(of_kind).groupby(["target", "x", "y", "z", "lag"], sort=False, dropna=False)
+        mean = sensors["score"].mean().reset_index()
         caption = f"{metric} of {label(space, weights)}, average over subjects; nose up; gradiometers in pairs."
         figure = topographies(mean, lags=shown, label=metric)
         add_figure(page, figure, f"{label(space, weights)}: {kind}", caption, "Topographies")
