@@ -27,22 +27,6 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Window(_Part):
-    """The time around an event, in seconds from its onset."""
-
-    tmin: float = Field(-0.2, description="s")
-    tmax: float = Field(0.8, description="s")
-    baseline: tuple[float, float] | None = Field(None, description="s; its mean is subtracted from every epoch")
-    decimate: int = Field(1, ge=1, description="every so many samples are kept")
-    lowpass: float | None = Field(None, gt=0, description="Hz, that the recording was filtered below; decimate asks it")
-
-    @model_validator(mode="after")
-    def _ordered(self):
-        if self.tmax < self.tmin:
-            raise ValueError(f"tmax ({self.tmax:g} s) is before tmin ({self.tmin:g} s)")
-        return self
-
-
 class Lags(_Part):
     """A range of delays in seconds, in which every sample of the recording is one."""
 
@@ -54,6 +38,15 @@ class Lags(_Part):
         if self.tmax < self.tmin:
             raise ValueError(f"tmax ({self.tmax:g} s) is before tmin ({self.tmin:g} s)")
         return self
+
+
+class Window(Lags):
+    """The time around an event, in seconds from its onset."""
+
+    tmin: float = Field(-0.2, description="s")
+    baseline: tuple[float, float] | None = Field(None, description="s; its mean is subtracted from every epoch")
+    decimate: int = Field(1, ge=1, description="every so many samples are kept")
+    lowpass: float | None = Field(None, gt=0, description="Hz, that the recording was filtered below; decimate asks it")
 
 
 class Align(_Part):

@@ -14,6 +14,7 @@ from brainalign.align.delays import delay
 from brainalign.align.shifts import far_shifts, lag_scan, shift_control
 from brainalign.config import Splits
 from brainalign.encode.score import cross_validate
+from brainalign.pipeline.cell_files import read_arrays, write_arrays
 from brainalign.pipeline.folds import splitter, stimulus_groups
 from brainalign.pipeline.subjects import main_subject
 
@@ -43,8 +44,7 @@ def check_clock(prepared, X: np.ndarray, model, folder: Path) -> None:
     shifts = far_shifts(clock.n_controls, smallest=far, run=run, seed=prepared.experiment.seed)
     control = shift_control(score, delayed, Y, shifts=shifts, run=run)
     found = {"shifts": scan.shifts, "scan": scan.scores, "score": control.score, "shifted": control.shifted}
-    for name, values in (found | {"p": control.p}).items():
-        np.save(folder / f"{name}.npy", values, allow_pickle=False)
+    write_arrays(folder, found | {"p": control.p})
 
 
 def _scorer(prepared, model):
@@ -81,7 +81,7 @@ def tabulate_clock(prepared, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     columns = prepared.recording.responses.columns
     targets = columns.loc[columns["subject"] == main_subject(columns), "target"].to_numpy(object)
-    found = {path.stem: np.load(path, allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
+    found = read_arrays(folder)
     shifts, n_targets = found["shifts"], len(targets)
     scan = pd.DataFrame(
         {

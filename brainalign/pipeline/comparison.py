@@ -26,6 +26,7 @@ from brainalign.config import Experiment
 from brainalign.data import DATASETS
 from brainalign.errors import BrainalignError, Misaligned
 from brainalign.jobs.cells import Cell
+from brainalign.pipeline.cell_files import read_arrays, write_arrays
 from brainalign.pipeline.features import (
     CellPlan,
     Features,
@@ -209,7 +210,7 @@ class Computer:
         """
         if candidate.extraction is None:
             return self.prepared.given_rdm(candidate)
-        activations = load_activations(self.store, candidate.extraction, candidate.layer)
+        activations = load_activations(self.store.path, candidate.extraction, candidate.layer)
         if len(activations.values) != len(self.prepared.stimuli.events):
             raise Misaligned(f"{candidate.feature_space}: {len(activations.values)} rows, one per stimulus is needed")
         rdm = _resolved(DISTANCES[self.prepared.experiment.compare.distance](activations.values))
@@ -235,8 +236,7 @@ class Computer:
                 n_permutations=compare.n_permutations,
                 seed=self.prepared.experiment.seed,
             )
-        for name, values in arrays.items():
-            np.save(folder / f"{name}.npy", values, allow_pickle=False)
+        write_arrays(folder, arrays)
 
 
 def _resolved(rdm: np.ndarray) -> np.ndarray:
@@ -266,7 +266,7 @@ def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
     blocks, nulls = [], []
     rdms = _mean_rdms_by_column(prepared.references)
     for cell, candidate in prepared.candidates.items():
-        found = {path.stem: np.load(path, allow_pickle=False) for path in sorted(path_of(cell).glob("*.npy"))}
+        found = read_arrays(path_of(cell))
         what = {"family": candidate.family, "feature_space": candidate.feature_space}
         what |= {"weights": candidate.weights, "layer": candidate.layer.strip("-")}
         for name in COMPARISONS:

@@ -21,6 +21,7 @@ from brainalign.config import Experiment
 from brainalign.data import DATASETS
 from brainalign.errors import BrainalignError, Misaligned, UnknownName
 from brainalign.jobs.cells import Cell
+from brainalign.pipeline.cell_files import read_arrays, write_arrays
 from brainalign.pipeline.features import CellPlan, Features, problems_of_data, sha256_of_parts
 from brainalign.pipeline.subjects import MEAN
 
@@ -217,8 +218,7 @@ class Computer:
             arrays["null"] = permuted_accuracies(
                 X, labels, **how, n_permutations=settings.n_permutations, seed=self.prepared.experiment.seed
             )
-        for name, values in arrays.items():
-            np.save(folder / f"{name}.npy", values, allow_pickle=False)
+        write_arrays(folder, arrays)
 
 
 def _estimator(experiment: Experiment):
@@ -244,10 +244,7 @@ def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
         left out. "confusions": counts by what was `shown` and what was `told`. "null_accuracies": of permuted labels.
     """
     found = {
-        (region.subject, region.roi): {
-            path.stem: np.load(path, allow_pickle=False) for path in sorted(path_of(cell).glob("*.npy"))
-        }
-        | {"n_targets": len(region.targets)}
+        (region.subject, region.roi): read_arrays(path_of(cell)) | {"n_targets": len(region.targets)}
         for cell, region in prepared.regions.items()
     }
     found |= _means_of_subjects(found)

@@ -19,7 +19,7 @@ from brainalign import __version__
 from brainalign.align.delays import delay
 from brainalign.align.epochs import sampling_rate, to_epochs
 from brainalign.align.samples import sample_of_each_event, to_events, to_samples
-from brainalign.arrays import Activations, Recording, Responses
+from brainalign.arrays import Activations, Recording
 from brainalign.config import Clock, Experiment
 from brainalign.data import DATASETS
 from brainalign.encode import ESTIMATORS
@@ -30,6 +30,7 @@ from brainalign.encode.splits import Fold
 from brainalign.encode.trf import delays_between, response_functions
 from brainalign.errors import BrainalignError, Misaligned
 from brainalign.jobs.cells import Cell
+from brainalign.pipeline.cell_files import read_arrays, write_arrays
 from brainalign.pipeline.clock import check_clock, tabulate_clock
 from brainalign.pipeline.features import (
     CellPlan,
@@ -119,14 +120,20 @@ class Prepared:
     @cached_property
     def candidates(self) -> dict[Cell, Candidate]:
         """Score cells and what each scores, in the order of the experiment file."""
-        described = _describe_responses(self.recording.responses)
-        return {_score_cell(c, self.experiment, described): c for c in self._candidates()}
+        return {_score_cell(c, self.experiment, self._responses_described): c for c in self._candidates()}
+
+    @cached_property
+    def _responses_described(self) -> str:
+        """Hash of the responses and of what their rows and columns are."""
+        responses = self.recording.responses
+        tables = (responses.rows.to_csv(index=False), responses.columns.to_csv(index=False))
+        return sha256_of_parts(np.ascontiguousarray(responses.values).tobytes(), responses.values.dtype, *tables)
 
     @cached_property
     def clock_check(self) -> Cell | None:
         """Cell that checks the clock, where that is asked for."""
         settings = self.experiment.report.clock
-        return None if settings is None else _clock_cell(self, settings)
+        return None if settings is None else _clock_cell(self, settings, self._responses_described)
 
     @property
     def cells(self) -> list[Cell]:
@@ -196,11 +203,6 @@ def _delays(experiment: Experiment, recording: Recording) -> tuple[int, ...]:
     return tuple(delays_between(lags.tmin, lags.tmax, sfreq=sfreq).tolist())
 
 
-def _describe_responses(responses: Responses) -> str:
-    tables = (responses.rows.to_csv(index=False), responses.columns.to_csv(index=False))
-    return sha256_of_parts(np.ascontiguousarray(responses.values).tobytes(), responses.values.dtype, *tables)
-
-
 def _score_cell(candidate: Candidate, experiment: Experiment, responses: str) -> Cell:
     settings = {
         "does": "score",
@@ -216,13 +218,13 @@ def _score_cell(candidate: Candidate, experiment: Experiment, responses: str) ->
     return Cell("-".join(filter(None, parts)), settings, needs=tuple(cell.folder for _, cell, _ in candidate.parts))
 
 
-def _clock_cell(prepared: Prepared, settings: Clock) -> Cell:
+def _clock_cell(prepared: Prepared, settings: Clock, responses: str) -> Cell:
     experiment, (cell, layer) = prepared.experiment, prepared.features.only(settings.features)
     table = {
         "does": "check the clock",
         "version": __version__,
         "features": [cell.folder, layer],
-        "responses": _describe_responses(prepared.recording.responses),
+        "responses": responses,
         "align": experiment.align.model_dump(mode="json", exclude_none=True),
         "encode": experiment.encode.model_dump(mode="json", exclude={"controls", "together"}),
         "clock": settings.model_dump(mode="json"),
@@ -269,14 +271,14 @@ class Computer:
                 run = prepared.clock["run"].to_numpy(str)
                 spaces[name] = delay(self.binned(cell, layer), prepared.delays, run=run)[prepared.usable]
             else:
-                activations = load_activations(self.store, cell, layer)
+                activations = load_activations(self.store.path, cell, layer)
                 _same_events(activations, prepared.recording.events)
                 spaces[name] = to_events(activations, prepared.recording.responses.rows).astype(np.float64)
         return spaces
 
     def binned(self, cell: Cell, layer: str) -> np.ndarray:
         """Activations on all samples that were recorded, without delays, (n_samples_recorded, n_features)."""
-        activations = load_activations(self.store, cell, layer)
+        activations = load_activations(self.store.path, cell, layer)
         return to_samples(activations, self.prepared.clock, bin=self.prepared.experiment.align.bin).astype(np.float64)
 
     def check_clock(self, folder: Path) -> None:
@@ -289,10 +291,12 @@ class Computer:
         """Write what `cross_validate` gives for all subjects and targets, each array (n_folds, n_targets)."""
         prepared, spaces = self.prepared, self.spaces(candidate)
         recording, encode = prepared.recording, prepared.experiment.encode
+        columns, X = columns_of(spaces), np.hstack(list(spaces.values()))
+        Y = np.asarray(recording.responses.values, np.float64)
         result = cross_validate(
-            _estimator(prepared.experiment, columns_of(spaces)),
-            np.hstack(list(spaces.values())),
-            np.asarray(recording.responses.values, np.float64),
+            _estimator(prepared.experiment, columns),
+            X,
+            Y,
             folds=prepared.folds,
             groups=inner_groups(encode.inner, recording, prepared.stimulus),
             run=recording.responses.rows["run"].to_numpy(str) if is_story(recording) else None,
@@ -300,22 +304,21 @@ class Computer:
         )
         write_fold_scores(result, folder)
         if prepared.experiment.align.lags is not None:
-            self.fit_response_functions(spaces, folder)
+            self.fit_response_functions(X, Y, columns, folder)
 
-    def fit_response_functions(self, spaces: dict[str, np.ndarray], folder: Path) -> None:
+    def fit_response_functions(self, X: np.ndarray, Y: np.ndarray, columns: dict[str, slice], folder: Path) -> None:
         """Write the weights of a model of all samples, (n_targets, n_features, n_lags), in a folder `functions`."""
-        prepared, columns = self.prepared, columns_of(spaces)
-        responses, encode = prepared.recording.responses, prepared.experiment.encode
+        prepared = self.prepared
         model = _estimator(prepared.experiment, columns).fit(
-            np.hstack(list(spaces.values())),
-            np.asarray(responses.values, np.float64),
-            groups=inner_groups(encode.inner, prepared.recording, prepared.stimulus),
-            run=responses.rows["run"].to_numpy(str),
+            X,
+            Y,
+            groups=inner_groups(prepared.experiment.encode.inner, prepared.recording, prepared.stimulus),
+            run=prepared.recording.responses.rows["run"].to_numpy(str),
             position=np.flatnonzero(prepared.usable),
         )
         found = response_functions(model, prepared.delays, sfreq=sampling_rate(prepared.clock), columns=columns)
         (folder / "functions").mkdir()
-        np.save(folder / "functions" / "weights.npy", found.weights.astype(np.float32), allow_pickle=False)
+        write_arrays(folder / "functions", {"weights": found.weights.astype(np.float32)})
 
 
 def _estimator(experiment: Experiment, columns: dict[str, slice] | None):
@@ -397,11 +400,11 @@ def response_function_table(prepared: Prepared, path_of) -> pd.DataFrame | None:
     for cell, candidate in prepared.candidates.items():
         if len(candidate.parts) > 1 if not union else candidate.feature_space != union:
             continue
-        weights = np.load(path_of(cell) / "functions" / "weights.npy", allow_pickle=False)
+        weights = read_arrays(path_of(cell) / "functions")["weights"]
         units = [
             (name, layer.strip("-"), unit)
             for name, extraction, layer in candidate.parts
-            for unit in Activations.load(path_of(extraction) / f"layer{layer}").columns["unit"]
+            for unit in load_activations(path_of, extraction, layer).columns["unit"]
         ]
         for (name, layer, unit), of_unit in zip(units, np.moveaxis(weights, 1, 0), strict=True):  # (n_targets, n_lags)
             described = {"feature_space": name, "weights": candidate.weights, "layer": layer, "unit": unit}
@@ -517,10 +520,8 @@ def plan_cells(prepared: Prepared) -> list[CellPlan]:
 def _plan_of_clock_check(prepared: Prepared) -> CellPlan:
     settings, (n_samples, n_targets) = prepared.experiment.report.clock, prepared.recording.responses.shape
     cell, _ = prepared.features.only(settings.features)
-    n_columns, n_shifts = (
-        len(prepared.delays) * prepared.features.width(cell),
-        2 * settings.reach + 1 + settings.n_controls,
-    )
+    n_columns = len(prepared.delays) * prepared.features.width(cell)
+    n_shifts = 2 * settings.reach + 1 + settings.n_controls
     fit, n_fits = _plan_of_fit(prepared, n_columns), len(prepared.folds) * n_shifts
     size = f"{n_samples} samples x {n_columns} features, {n_shifts} shifts"
     memory = 16 * n_samples * (n_columns + n_targets) + fit.bytes

@@ -214,6 +214,6 @@ def describe_stimuli(table: pd.DataFrame, files: list[Path]) -> str:
     return sha256_of_parts(table.replace(contents).to_csv(index=False))
 
 
-def load_activations(store, cell: Cell, layer: str) -> Activations:
-    """Read a layer of a finished extraction cell."""
-    return Activations.load(store.path(cell) / f"layer{layer}")
+def load_activations(path_of: Callable[[Cell], Path], cell: Cell, layer: str) -> Activations:
+    """Read a layer of a finished extraction cell; `path_of` gives its folder."""
+    return Activations.load(path_of(cell) / f"layer{layer}")

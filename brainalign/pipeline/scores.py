@@ -10,6 +10,7 @@ from brainalign.arrays import Responses
 from brainalign.encode.ceiling import leave_one_subject_out, split_half
 from brainalign.encode.metrics import METRICS
 from brainalign.encode.score import FoldScores, nested_choice
+from brainalign.pipeline.cell_files import read_arrays, write_arrays
 from brainalign.pipeline.subjects import MEAN, standardised_subjects, target_key
 
 COLUMNS = (
@@ -234,12 +235,11 @@ def _choice_counts(columns, feature_space, weights, layers, chosen) -> pd.DataFr
 def write_fold_scores(result: FoldScores, folder: Path) -> None:
     """Write the arrays of a score cell, one `.npy` each."""
     arrays = {"alpha": result.alpha, "inner_score": result.inner_score, "alpha_at_edge": result.alpha_at_edge}
-    for name, values in (*arrays.items(), *((f"score_{metric}", values) for metric, values in result.scores.items())):
-        np.save(folder / f"{name}.npy", values, allow_pickle=False)
+    write_arrays(folder, arrays | {f"score_{metric}": values for metric, values in result.scores.items()})
 
 
 def read_fold_scores(folder: Path) -> FoldScores:
     """Read what `write_fold_scores` wrote."""
-    arrays = {path.stem: np.load(path, allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
+    arrays = read_arrays(folder)
     scores = {metric: arrays.pop(f"score_{metric}") for metric in METRICS}
     return FoldScores(scores, **arrays)
