@@ -259,7 +259,8 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
                 precision=precision,
                 weight=self._weight(i_candidate, X),
             )
-            search = Search(problem.folds, targets, precision=precision, device=X.device, vectors=problem.vectors)
+            how = {"precision": problem.precision, "device": X.device, "vectors": problem.vectors}
+            search = Search(problem.folds, targets, **how)
             choice, _ = search.choose()
             if i_candidate == 0:
                 self._best, self._candidate = choice, np.zeros(targets.shape[1], dtype=int)

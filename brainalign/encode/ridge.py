@@ -259,8 +259,8 @@ class RidgeCV(_LinearModel):
     n_inner_folds_ : int
     solver_ : {"primal", "dual"}
         Of the final fit.
-    inner_solver_ : {"primal", "dual", "left out of the whole"}
-        How the folds were computed, see `engine.scan`.
+    inner_solver_ : {"primal", "from sums", "dual", "left out of the whole"}
+        How the folds were computed, see `engine.scan` and `engine.sums`.
     spot_check_ : SpotCheck
         The precision used against float64.
     precision_, device_ : str
@@ -351,7 +351,8 @@ class RidgeCV(_LinearModel):
         def keep(columns, Y, source):
             self._reduced[columns] = Y @ U if kept is None else source[:, kept]
 
-        search = Search(problem.folds, targets, precision=precision, device=device, vectors=problem.vectors, keep=keep)
+        how = {"precision": problem.precision, "device": device, "vectors": problem.vectors, "keep": keep}
+        search = Search(problem.folds, targets, **how)
         choice, self.spot_check_ = search.choose()
         shrink(self._reduced, factors.sigma, penalties, torch.as_tensor(choice.i_alpha, device=device))
         self._reduced[torch.as_tensor(choice.constant, device=device)] = 0

@@ -1,14 +1,17 @@
 """The folds of one set of features, made in the way that takes the fewest operations."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 
-from brainalign.encode.engine.factors import dual_factors, factorise, standardisation
+from brainalign.encode.engine.compute import Precision
+from brainalign.encode.engine.factors import Factors, dual_factors, factorise, standardisation
 from brainalign.encode.engine.plan import choose_inner_solver, solver_by_fold
 from brainalign.encode.engine.scan import WORST_CONDITION, Fold, fold_by_fold, left_out_of_the_whole, whole_components
 from brainalign.encode.engine.search import TOLERANCE
+from brainalign.encode.engine.sums import SummedFold, from_sums, with_constant
 
 
 class Problem(NamedTuple):
@@ -16,19 +19,29 @@ class Problem(NamedTuple):
 
     Parameters
     ----------
-    inner_solver : {"primal", "dual", "left out of the whole"}
-    folds : iterable of scan.Fold
-    eigenvalues, vectors : tensors, or None
+    inner_solver : {"primal", "from sums", "dual", "left out of the whole"}
+    folds : iterable of scan.Fold or sums.SummedFold
+    precision : compute.Precision
+        To scan them in.
+    eigenvalues : tensor, or None
         Of all samples, where the folds are left out of the whole.
+    vectors : tensor, or None
+        Where the folds share components of all samples, what makes them.
+    shared : factors.Factors, or None
+        Of all samples, without U, where they are known.
     """
 
     inner_solver: str
-    folds: Iterable[Fold]
+    folds: Iterable[Fold | SummedFold]
+    precision: Precision
     eigenvalues: torch.Tensor | None = None
     vectors: torch.Tensor | None = None
+    shared: Factors | None = None
 
     def factors(self, X, standardise):
         """Give the factors of all samples, and which of `vectors` their U is (None where the factors have it)."""
+        if self.shared is not None:
+            return self.shared, slice(0, len(self.shared.sigma))
         if self.vectors is None:
             return factorise(X, standardise), None
         lost = self.eigenvalues[-1] * max(X.shape) * torch.finfo(torch.float64).eps
@@ -70,6 +83,12 @@ def pose(X, folds, alphas, *, n_targets, scale, precision, weight=None):
         if eigenvalues[-1] < WORST_CONDITION * alphas[0]:
             quick = precision.name == "mixed"
             made = left_out_of_the_whole(eigenvalues, vectors, folds, alphas, tolerance=tolerance, quick=quick)
-            return Problem(inner_solver, made, eigenvalues, vectors)
-    made = fold_by_fold(X, folds, alphas, scale=scale, weight=weight, tolerance=tolerance)
-    return Problem(solver_by_fold(n_trains, X.shape[1]), made)
+            return Problem(inner_solver, made, precision, eigenvalues, vectors)
+    how = {"scale": scale, "weight": weight, "tolerance": tolerance}
+    if inner_solver == "from sums":
+        standardise = standardisation(X, scale=scale, weight=weight)
+        factors = factorise(X, standardise)
+        vectors, shared = with_constant(factors.U), factors._replace(U=factors.U[:0].clone())
+        made = from_sums(X, shared, standardise, folds, alphas, vectors=vectors, **how)
+        return Problem(inner_solver, made, replace(precision, scan=precision.fit), None, vectors, shared)
+    return Problem(solver_by_fold(n_trains, X.shape[1]), fold_by_fold(X, folds, alphas, **how), precision)

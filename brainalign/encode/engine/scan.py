@@ -108,6 +108,45 @@ class Fold(NamedTuple):
         for rows in torch.arange(len(self.test), device=self.test.device).split(PART):
             yield self._replace(test=self.test[rows], maker=self.maker[:, rows]).to(torch.float64)
 
+    def errors(self, Y, source, *, room=None):
+        """Sum the squared errors of the test samples, for every penalty and target.
+
+        Parameters
+        ----------
+        Y : tensor of shape (n_targets, n_samples)
+        source : tensor of shape (n_targets, n_samples) or (n_targets, n_components), of the type of the fold
+            `Y` once more where the fold has a basis, else `z` (in bfloat16, `with_rounding`).
+        room : Room, optional
+            Keeps the memory of large intermediate results for the next call.
+
+        Returns
+        -------
+        sse : float64 tensor of shape (n_targets, n_alphas)
+            Of ridge regression.
+        sst : float64 tensor of shape (n_targets,)
+            Of the mean of the training set.
+        """
+        room = Room() if room is None else room
+        n_made, n_test, _ = self.maker.shape
+        if self.basis is not None:
+            source = select(source, self.train) @ self.basis.T
+        if self.largest is not None:
+            largest = with_rounding(select(Y, self.train) @ self.largest.T, self.n_large)
+            source = torch.cat([source[:, : -len(self.largest)], largest], dim=1)
+        rows = room.take((len(Y), n_made + 1, n_test), like=Y)
+        made = rows[:, :n_made].view(len(Y), -1)
+        if source.dtype == Y.dtype:
+            torch.mm(source, self.maker.flatten(0, 1).T, out=made)
+        else:
+            made.copy_(torch.mm(source, self.maker.flatten(0, 1).T, out=room.take(made.shape, like=source)))
+        averaging = Y.new_zeros(Y.shape[1]).index_fill_(0, self.train, 1 / len(self.train))
+        rows[:, n_made] = select(Y, self.test) - (Y @ averaging)[:, None]
+        products = torch.bmm(rows, rows.transpose(1, 2)).double()  # (n_targets, n_made + 1, n_made + 1)
+        with_responses, with_each_other = products[:, n_made, :n_made], products[:, :n_made, :n_made]
+        sst = products[:, n_made, n_made].clone()
+        explained = explained_by(with_responses, with_each_other, self.mixing)
+        return (sst[:, None] - explained).clamp_(min=0), sst
+
 
 class SplitFold(NamedTuple):
     """A fold as the sum of two in bfloat16: the first alone for speed, both for 16 bits of precision.
@@ -158,45 +197,22 @@ def count_large(eigenvalues):
     return min(DOUBLED, int((eigenvalues > LARGE * eigenvalues.mean()).sum())) if len(eigenvalues) else 0
 
 
-def errors(fold, Y, source, *, room=None):
-    """Sum the squared errors of one fold's test samples, for every penalty and target.
+def explained_by(with_responses, with_each_other, mixing):
+    """Give by how much predictions reduce the squared errors.
 
     Parameters
     ----------
-    fold : Fold
-    Y : tensor of shape (n_targets, n_samples)
-    source : tensor of shape (n_targets, n_samples) or (n_targets, n_components), of the type of the fold
-        `Y` once more where the fold has a basis, else `z` (in bfloat16, `with_rounding`).
-    room : Room, optional
-        Keeps the memory of large intermediate results for the next call.
+    with_responses : float64 tensor of shape (n_targets, n_made)
+        Products of the predictions of a few penalties with the responses, summed over samples.
+    with_each_other : float64 tensor of shape (n_targets, n_made, n_made)
+    mixing : float64 tensor of shape (n_alphas, n_made)
+        The predictions of all penalties are combinations of those.
 
     Returns
     -------
-    sse : float64 tensor of shape (n_targets, n_alphas)
-        Of ridge regression.
-    sst : float64 tensor of shape (n_targets,)
-        Of the mean of the training set.
+    explained : float64 tensor of shape (n_targets, n_alphas)
     """
-    room = Room() if room is None else room
-    n_made, n_test, _ = fold.maker.shape
-    if fold.basis is not None:
-        source = select(source, fold.train) @ fold.basis.T
-    if fold.largest is not None:
-        largest = with_rounding(select(Y, fold.train) @ fold.largest.T, fold.n_large)
-        source = torch.cat([source[:, : -len(fold.largest)], largest], dim=1)
-    rows = room.take((len(Y), n_made + 1, n_test), like=Y)
-    made = rows[:, :n_made].view(len(Y), -1)
-    if source.dtype == Y.dtype:
-        torch.mm(source, fold.maker.flatten(0, 1).T, out=made)
-    else:
-        made.copy_(torch.mm(source, fold.maker.flatten(0, 1).T, out=room.take(made.shape, like=source)))
-    averaging = Y.new_zeros(Y.shape[1]).index_fill_(0, fold.train, 1 / len(fold.train))
-    rows[:, n_made] = select(Y, fold.test) - (Y @ averaging)[:, None]
-    products = torch.bmm(rows, rows.transpose(1, 2)).double()  # (n_targets, n_made + 1, n_made + 1)
-    with_responses, with_each_other = products[:, n_made, :n_made], products[:, :n_made, :n_made]
-    sst, mixing = products[:, n_made, n_made].clone(), fold.mixing
-    explained = 2 * with_responses @ mixing.T - ((mixing @ with_each_other) * mixing).sum(dim=2)
-    return (sst[:, None] - explained).clamp_(min=0), sst
+    return 2 * with_responses @ mixing.T - ((mixing @ with_each_other) * mixing).sum(dim=2)
 
 
 def select(values, samples):
@@ -297,23 +313,24 @@ def _primal(X, folds, alphas, *, scale, weight, tolerance):
     whole = gram(X, centre)
     for train, test in folds:
         standardise = standardisation(X[train], scale=scale, weight=weight)
-        sigma, vectors = eigen(_downdated(X, train, whole, centre, standardise), size=max(X.shape))
+        sigma, vectors = eigen(downdated(X, train, whole, centre, standardise), size=max(X.shape))
         U = standardise(X[train]) @ (vectors / sigma)  # (n_train, r)
         yield _of_components(train, test, U, sigma, standardise(X[test]) @ (vectors * sigma), alphas, tolerance)
 
 
 def _of_components(train, test, U, sigma, projected, alphas, tolerance):
     """Give the fold that predicts `projected diag(1 / (sigma^2 + alpha)) U' Y_train`."""
-    chosen, mixing = combinations(alphas, *_range(sigma**2), tolerance=tolerance)
+    chosen, mixing = combinations(alphas, *eigenvalue_range(sigma**2), tolerance=tolerance)
     maker = projected * (1 / (sigma**2 + alphas[chosen, None]))[:, None]
     return Fold(train, test, U.T, maker, mixing, count_large(sigma**2))
 
 
-def _range(eigenvalues):
+def eigenvalue_range(eigenvalues):
+    """Give the smallest and the largest of ascending eigenvalues; 0 and 0 where there are none."""
     return (eigenvalues[0].item(), eigenvalues[-1].item()) if len(eigenvalues) else (0.0, 0.0)
 
 
-def _downdated(X, train, whole, centre, standardise):
+def downdated(X, train, whole, centre, standardise):
     """Give X'X of the standardised training samples: that of all samples, less those left out."""
     left_out = centre(X[complement(train, len(X))])
     shift = (standardise.mean - centre.mean) * (standardise.inverse_scale > 0)

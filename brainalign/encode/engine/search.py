@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from brainalign.encode.engine.scan import Room, SplitFold, errors, with_rounding
+from brainalign.encode.engine.scan import Room, SplitFold, with_rounding
 from brainalign.encode.engine.sources import read_standard
 
 SPOT = 64  # targets on which the precision is measured
@@ -83,7 +83,7 @@ class Search:
 
     Parameters
     ----------
-    folds : iterable of scan.Fold
+    folds : iterable of scan.Fold or sums.SummedFold
         In float64; each is turned to the precision of the scan as it comes.
     Y : sources.Samples
     precision : compute.Precision
@@ -130,7 +130,7 @@ class Search:
         source = Y if vectors is None else Y @ vectors
         self._exact, self._folds = 0, []
         for fold in folds:
-            self._exact = self._exact + sum(errors(part, Y, source)[0] for part in fold.parts()).T.cpu().numpy()
+            self._exact = self._exact + sum(part.errors(Y, source)[0] for part in fold.parts()).T.cpu().numpy()
             self._folds.append(in_precision(fold, self.precision))
 
     def _choose(self, choice, columns, dtype, *, doubt=None):
@@ -158,7 +158,7 @@ class Search:
         shared = dtype == torch.bfloat16 and self._vectors is not None
         source = with_rounding(source, self._folds[0].high.n_large) if shared else source.to(dtype)
         for fold in self._folds:
-            of_fold = errors(fold.to(dtype), Y, source, room=self._room)
+            of_fold = fold.to(dtype).errors(Y, source, room=self._room)
             sse, sst = sse + of_fold[0], sst + of_fold[1]
         return sse.T.cpu().numpy(), sst.cpu().numpy()
 

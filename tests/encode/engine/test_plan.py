@@ -66,6 +66,8 @@ needs_linux = pytest.mark.skipif(
         (1000, 400, 60_000, 4, True, "float32"),
         (1000, 1500, 24_000, 4, False, "float32"),
         (1000, 1500, 40_000, 4, True, "mixed"),
+        (20_000, 200, 500, 10, True, "float32"),
+        (3000, 300, 20_000, 6, True, "float64"),
     ],
 )
 def test_memory_is_within_15_percent_of_the_plan(shape):
@@ -133,6 +135,8 @@ def test_operations_are_counted_by_hand():
     of = count_operations("primal", 100, 10, 1000, n_trains=[50, 50], n_alphas=3)
     assert of.scan == 2 * 2 * (50 + 3 * 50) * 10 * 1000
     assert of.fit == 2 * 100 * 10 * 1000
+    of = count_operations("from sums", 100, 10, 1000, n_trains=[50, 50], n_alphas=3)
+    assert (of.scan, of.fit) == (0, 2 * 1000 * (100 * 10 + 100 * 10 + 2 * (2 + 3) * 10 * 10))
     of = count_operations("left out of the whole", 100, 500, 1000, n_trains=[50, 50], n_alphas=3)
     assert of.scan == 2 * 3 * 100 * 100 * 1000
     assert of.fit == 2 * 100 * 100 * 1000
@@ -142,7 +146,14 @@ def test_samples_are_left_out_of_the_whole_only_if_features_are_not_scaled():
     given = {"n_trains": [800] * 5, "n_alphas": 10, "precision": "float32"}
     assert choose_inner_solver(1000, 5000, 10_000, scale=True, **given) == "dual"
     assert choose_inner_solver(1000, 5000, 10_000, scale=False, **given) == "left out of the whole"
-    assert choose_inner_solver(1000, 100, 10_000, scale=False, **given) == "primal"
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_sums_are_taken_where_samples_are_many(scale):
+    given = {"n_trains": [800] * 5, "n_alphas": 10, "precision": "float32", "scale": scale}
+    assert choose_inner_solver(1000, 100, 10_000, **given) == "from sums"
+    assert choose_inner_solver(1000, 800, 10_000, **given) != "from sums"
+    assert choose_inner_solver(1000, 5000, 10_000, **given) != "from sums"
 
 
 def test_names_are_checked_and_mixed_falls_back(monkeypatch):

@@ -4,7 +4,7 @@ import torch
 
 from brainalign.encode.engine import search as module
 from brainalign.encode.engine.compute import PRECISIONS
-from brainalign.encode.engine.scan import errors, fold_by_fold
+from brainalign.encode.engine.scan import fold_by_fold
 from brainalign.encode.engine.search import TOLERANCE, Search, largest_of_the_best
 from brainalign.encode.engine.sources import WIDTH, Samples
 from brainalign.encode.splits import blocks
@@ -104,7 +104,7 @@ def test_spot_check_says_what_it_says(precision):
     np.testing.assert_allclose(spot_check.score_lost, lost.max(), rtol=1e-3, atol=1e-9)
     unit = np.square(choice.unit[spot])
     scanned = sum(
-        errors(fold.to(searched.precision.scan), *standard(Y[:, spot], searched.precision))[0]
+        fold.to(searched.precision.scan).errors(*standard(Y[:, spot], searched.precision))[0]
         for fold in searched._folds
     )
     error = np.sqrt(np.square(scanned.T.numpy() * unit / sst - sse / sst).mean())
