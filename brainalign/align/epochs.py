@@ -108,22 +108,14 @@ def to_epochs(
     events = _checked(events)
     samples, bounds, off = nearest_samples(events, responses.rows, sfreq=sfreq)
     reasons = _reasons(responses.rows, samples + first, samples + last, bounds=bounds)
-    kept = np.flatnonzero(reasons == "")
-    kept = kept[np.argsort(samples[kept], kind="stable")]
-    if len(kept) == 0:
-        raise Misaligned(f"no event is left of {len(events)}: {_counts(reasons) or 'there are none'}")
+    kept = _kept(reasons, samples)
     values = _cut(responses, samples[kept], lags=lags, averaged=averaged)
-    rows = events.iloc[kept][["run", "onset", "duration"]].rename(columns={"onset": "time"}).assign(event=kept)
-    columns = responses.columns.iloc[np.repeat(np.arange(responses.shape[1]), len(lags))].reset_index(drop=True)
-    columns["lag"] = np.tile(lags / sfreq, responses.shape[1])
     settings = {"tmin": tmin, "tmax": tmax, "baseline": None if baseline is None else list(baseline)}
     settings |= {"decimate": decimate, "lowpass": lowpass, "sfreq": sfreq, "n_events": len(events)}
     settings |= {"dropped": _counts(reasons), "max_rounding_error": float(off[kept].max())}
-    dropped = events[["run", "onset"]].assign(event=np.arange(len(events)), reason=reasons)[reasons != ""]
-    return Epochs(
-        Responses(values, rows, columns, {**responses.provenance, "epochs": settings}),
-        dropped[["event", "run", "onset", "reason"]].reset_index(drop=True),
-    )
+    provenance = {**responses.provenance, "epochs": settings}
+    columns = _columns_with_lags(responses.columns, lags / sfreq)
+    return Epochs(Responses(values, _rows(events, kept), columns, provenance), _dropped(events, reasons))
 
 
 def by_channel_and_lag(values: np.ndarray, columns: pd.DataFrame) -> pd.DataFrame:
@@ -312,6 +304,30 @@ def _reasons(rows, first, last, *, bounds):
         inside = ~leaves
         bad[inside] = n_bad[last[inside] + 1] > n_bad[first[inside]]
     return np.select([leaves, bad], [LEAVES, BAD], default="").astype(object)
+
+
+def _kept(reasons, samples):
+    """Give the positions of the events whose windows can be used, in order of time."""
+    kept = np.flatnonzero(reasons == "")
+    if len(kept) == 0:
+        raise Misaligned(f"no event is left of {len(reasons)}: {_counts(reasons) or 'there are none'}")
+    return kept[np.argsort(samples[kept], kind="stable")]
+
+
+def _rows(events, kept):
+    rows = events.iloc[kept][["run", "onset", "duration"]]
+    return rows.rename(columns={"onset": "time"}).assign(event=kept)
+
+
+def _columns_with_lags(columns, lags):
+    """Repeat each channel for all lags (s), one channel after the other."""
+    repeated = columns.iloc[np.repeat(np.arange(len(columns)), len(lags))].reset_index(drop=True)
+    return repeated.assign(lag=np.tile(lags, len(columns)))
+
+
+def _dropped(events, reasons):
+    table = events[["run", "onset"]].assign(event=np.arange(len(events)), reason=reasons)[reasons != ""]
+    return table[["event", "run", "onset", "reason"]].reset_index(drop=True)
 
 
 def _counts(reasons):

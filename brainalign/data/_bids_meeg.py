@@ -1,12 +1,13 @@
 """MEG and EEG of a BIDS folder: each run read by mne-bids, with its bad channels and its bad spans."""
 
 import logging
+import warnings
 from pathlib import Path
 
 import mne
 import mne_bids
 
-from brainalign.data._bids_query import BidsFile, metadata_of, sidecars
+from brainalign.data._bids_query import BidsFile, metadata_of, parse_name, sidecars
 from brainalign.data._content import reading, require_content
 from brainalign.errors import Misaligned, MissingData
 
@@ -22,6 +23,14 @@ TYPES = {"meg": ("mag", "grad"), "eeg": ("eeg",), "ieeg": ("seeg", "ecog", "dbs"
 
 WITH_ANNOTATIONS = (".fif", ".vhdr", ".edf", ".bdf", ".set")
 """Formats that hold spans marked as bad in the file itself, which mne-bids replaces by those of events.tsv."""
+
+JOINTS = ("edge", "boundary", "new segment")
+"""How names begin of marks where a recording goes on after a pause or a cut: of mne, EEGLAB, BrainVision."""
+
+JOINT = "EDGE boundary"  # mne's name of them
+
+WITHOUT_HEADER = (".nwb", ".mefd")
+"""Formats whose header is not read by itself."""
 
 COMPANIONS = {".vhdr": (".eeg", ".vmrk"), ".set": (".fdt",)}
 """Files that belong to the one that is named; an .fdt may be missing."""
@@ -61,10 +70,57 @@ def inputs_of(file: BidsFile) -> list[Path]:
     return paths
 
 
+def require_header(root: Path, file: BidsFile) -> None:
+    """Read the header of a recording where that does not read the recording itself.
+
+    Parameters
+    ----------
+    root : Path
+        Top of the BIDS folder in which the recording lies.
+    file : BidsFile
+
+    Raises
+    ------
+    MissingData
+        A file is a stub or not there, the header cannot be read, or it tells of another duration than the sidecar.
+    """
+    paths = inputs_of(file)
+    extension = file.extension.lower()
+    if extension in WITHOUT_HEADER or (extension == ".set" and len(paths) == 1):
+        return
+    with reading(file.path):
+        raw = _open(file)
+    _check_duration(raw, root, file)
+
+
+def empty_room(root: Path, file: BidsFile) -> BidsFile:
+    """Give the empty-room recording that belongs to a recording of MEG: by its sidecar, else by its date.
+
+    Raises
+    ------
+    MissingData
+        There is none.
+
+    References
+    ----------
+    `mne_bids.BIDSPath.find_empty_room`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of recordings without a date: none is found then, which is told below
+            found = _bids_path(root, file).find_empty_room(verbose="ERROR")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise MissingData(f"{file.path}: its empty-room recording is not found: {error}") from error
+    if found is None:
+        raise MissingData(f"{file.path}: no empty-room recording belongs to it, by AssociatedEmptyRoom or by its date")
+    return parse_name(Path(found.fpath))
+
+
 def read_raw(root: Path, file: BidsFile) -> mne.io.BaseRaw:
     """Read one run: channels, their types and which are bad as in channels.tsv, spans that are bad as annotations.
 
-    The spans are those of events.tsv (`trial_type` begins with "BAD") and those marked in the file itself.
+    The spans are those of events.tsv (`trial_type` begins with "BAD") and those marked in the file itself. Where the
+    file says that stretches were put together, there is a mark "EDGE boundary", which filters do not cross.
 
     Parameters
     ----------
@@ -88,18 +144,10 @@ def read_raw(root: Path, file: BidsFile) -> mne.io.BaseRaw:
     unknown = sorted(set(file.entities) - set(ENTITIES))
     if unknown:
         raise MissingData(f"{file.path}: mne-bids knows no entity {unknown}; it knows {sorted(ENTITIES)}")
-    path = mne_bids.BIDSPath(
-        root=root,
-        datatype=file.path.parent.name,
-        suffix=file.suffix,
-        extension=file.extension,
-        check=False,
-        **{ENTITIES[name]: label for name, label in file.entities.items()},
-    )
     with reading(file.path):
-        raw = _with_its_channels(path, file)
+        raw = _with_its_channels(_bids_path(root, file), file)
         if file.extension.lower() in WITH_ANNOTATIONS:
-            _add_spans_marked_in(file, raw)
+            _add_marks_of(file, raw)
     _check_duration(raw, root, file)
     return raw
 
@@ -115,14 +163,39 @@ def _with_its_channels(path: mne_bids.BIDSPath, file: BidsFile) -> mne.io.BaseRa
         raise
 
 
-def _add_spans_marked_in(file: BidsFile, raw: mne.io.BaseRaw) -> None:
-    """Add the spans that the file itself marks as bad to the annotations of what was read from it."""
+def _bids_path(root: Path, file: BidsFile) -> mne_bids.BIDSPath:
+    return mne_bids.BIDSPath(
+        root=root,
+        datatype=file.path.parent.name,
+        suffix=file.suffix,
+        extension=file.extension,
+        check=False,
+        **{ENTITIES[name]: label for name, label in file.entities.items()},
+    )
+
+
+def _open(file: BidsFile) -> mne.io.BaseRaw:
+    """Open the file by itself, without its sidecars."""
     more = {"allow_maxshield": True} if file.extension == ".fif" else {}
-    marked = mne.io.read_raw(file.path, preload=False, verbose="ERROR", **more)
-    for span in marked.annotations:
-        if span["description"].lower().startswith("bad"):
-            onset = span["onset"] - marked.first_time + raw.first_time  # of annotations, as of samples, from first_samp
-            raw.annotations.append(onset, span["duration"], span["description"])
+    return mne.io.read_raw(file.path, preload=False, verbose="ERROR", **more)
+
+
+def _add_marks_of(file: BidsFile, raw: mne.io.BaseRaw) -> None:
+    """Add what the file itself marks as bad, or as a joint, to the annotations of what was read from it."""
+    marked = _open(file)
+    known = {(round(mark["onset"], 3), mark["description"]) for mark in raw.annotations}
+    for mark in marked.annotations:
+        description, duration = str(mark["description"]), mark["duration"]
+        seconds = mark["onset"] - marked.first_time
+        if description.lower().startswith(JOINTS):
+            if not 0 < seconds < raw.times[-1]:
+                continue  # where the recording begins or ends anyway
+            description, duration = JOINT, 0.0
+        elif not description.lower().startswith("bad"):
+            continue
+        onset = seconds + raw.first_time  # of annotations, as of samples, from first_samp
+        if (round(onset, 3), description) not in known:
+            raw.annotations.append(onset, duration, description)
 
 
 def _check_duration(raw: mne.io.BaseRaw, root: Path, file: BidsFile) -> None:

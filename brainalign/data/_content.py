@@ -8,12 +8,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scipy.io.matlab import MatReadError
+
 from brainalign.errors import BrainalignError, MissingData
 from brainalign.files import sha256_of
 
 log = logging.getLogger(__name__)
 
-DAMAGES = (EOFError, OSError, ValueError, RuntimeError, IndexError, struct.error, zlib.error)
+DAMAGES = (
+    EOFError, OSError, ValueError, RuntimeError, IndexError, AttributeError, AssertionError, struct.error, zlib.error,
+    MatReadError,
+)  # fmt: skip
 """What the readers of mne and nibabel raise for files that are cut or that are something else."""
 
 CUT = ("Invalid tag with only", "does not match the file size", "smaller than expected")

@@ -1,7 +1,6 @@
-"""Continuous MEG and EEG as samples by channels: channels by type and by name, one filter per run, bad spans marked."""
+"""Continuous MEG and EEG as samples by targets: runs one below the other, channels by name, bad spans marked."""
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mne
@@ -10,12 +9,8 @@ import pandas as pd
 from mne.io.constants import FIFF
 
 from brainalign.arrays import Responses
-from brainalign.errors import Misaligned, MissingData, UnknownName
-
-log = logging.getLogger(__name__)
-
-DATA_TYPES = ("mag", "grad", "eeg", "seeg", "ecog", "dbs", "hbo", "hbr")
-SAME_RATE = 1e-6  # relative difference within which two sampling rates are one
+from brainalign.data._preparation import Preparation, Prepared, common_channels, prepare_raw, same_rate
+from brainalign.errors import Misaligned, MissingData
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +27,7 @@ class Samples:
     sfreq : float
         Hz.
     bad : bool array of shape (n_samples,)
-        An annotation that begins with "bad" covers the sample.
+        An annotation that begins with "bad" covers the sample, or it is the first after a joint of two stretches.
     unusable : dict
         Channel that was left out to the reason.
     """
@@ -44,19 +39,8 @@ class Samples:
     unusable: dict[str, str]
 
 
-def samples_of_raw(
-    raw: mne.io.BaseRaw,
-    source: str,
-    *,
-    picks: tuple[str, ...] = (),
-    l_freq: float | None = None,
-    h_freq: float | None = None,
-    sfreq: float | None = None,
-) -> Samples:
-    """Take the usable channels of one run, filter them, and resample them.
-
-    Filter and resampling see this run only. Channels that are marked as bad are left out, and so are those that are
-    constant or not finite; projectors are not applied.
+def samples_of_raw(raw: mne.io.BaseRaw, source: str, preparation: Preparation) -> Samples:
+    """Take the usable channels of one run, prepared as the settings say.
 
     Parameters
     ----------
@@ -64,12 +48,7 @@ def samples_of_raw(
         Is not changed.
     source : str
         Where it comes from, for the errors.
-    picks : tuple of str
-        Channel types; none named: all types of data there are.
-    l_freq, h_freq : float, optional
-        Edges of the band that is passed (Hz): mne's zero-phase FIR filter. None: no edge.
-    sfreq : float, optional
-        Resample to this rate (Hz), in the frequency domain. None: as recorded.
+    preparation : Preparation
 
     Returns
     -------
@@ -77,33 +56,21 @@ def samples_of_raw(
 
     Raises
     ------
-    UnknownName
-        There is no channel of a type.
-    MissingData
-        No channel is usable: everything that was recorded is constant, not finite or marked as bad.
-    Misaligned
-        The band does not fit the sampling rate.
+    UnknownName, MissingData, Misaligned
+        As `prepare_raw`.
     """
-    _check_band(raw.info["sfreq"], l_freq, h_freq, source)
-    names = _channels_of_types(raw, picks, source)
-    chosen = raw.copy().pick(names, verbose="WARNING").load_data(verbose="WARNING")
-    unusable = dict.fromkeys((name for name in names if name in raw.info["bads"]), "marked as bad")
-    unusable |= {name: why for name, why in _flat_channels(chosen).items() if name not in unusable}
-    if len(unusable) == len(names):
-        reasons = sorted(set(unusable.values()))
-        raise MissingData(f"{source}: none of the {len(names)} channels is usable ({', '.join(reasons)})")
-    if unusable:
-        chosen.drop_channels(list(unusable))
-    if l_freq is not None or h_freq is not None:
-        chosen.filter(l_freq, h_freq, picks="all", verbose="WARNING")
-    if sfreq is not None and not _same_rate(sfreq, raw.info["sfreq"]):
-        chosen.resample(sfreq, verbose="WARNING")
+    return samples_of_prepared(prepare_raw(raw, source, preparation))
+
+
+def samples_of_prepared(prepared: Prepared) -> Samples:
+    """Take the samples of a run as they are after preparation."""
+    raw = prepared.raw
     return Samples(
-        chosen.get_data(verbose="WARNING").T.astype(np.float32),
-        describe_channels(chosen.info),
-        float(chosen.info["sfreq"]),
-        _bad_samples(chosen),
-        unusable,
+        raw.get_data(verbose="WARNING").T.astype(np.float32),
+        describe_channels(raw.info),
+        float(raw.info["sfreq"]),
+        bad_samples(raw),
+        prepared.unusable,
     )
 
 
@@ -132,12 +99,12 @@ def join_runs(runs: Mapping[str, Samples], *, subject: str, unusable: str = "ref
     """
     first = next(iter(runs))
     for run, samples in runs.items():
-        if not _same_rate(samples.sfreq, runs[first].sfreq):
+        if not same_rate(samples.sfreq, runs[first].sfreq):
             raise Misaligned(
                 f"subject {subject}: {first} has {runs[first].sfreq:g} samples per second, {run} has "
                 f"{samples.sfreq:g}; set `sfreq` to resample all runs to one rate"
             )
-    names = _common_channels(runs, subject, unusable)
+    names = _common_targets(runs, subject, unusable)
     channels = runs[first].channels.set_index("target").loc[names]
     values, rows, left_out = [], [], {}
     for run, samples in runs.items():
@@ -181,47 +148,15 @@ def describe_channels(info: mne.Info) -> pd.DataFrame:
     return table
 
 
-def _check_band(recorded: float, l_freq: float | None, h_freq: float | None, source: str) -> None:
-    low, high = l_freq or 0.0, h_freq if h_freq is not None else recorded / 2
-    if not 0 <= low < high <= recorded / 2:
-        raise Misaligned(
-            f"{source}: cannot pass {l_freq} to {h_freq} Hz of a recording with {recorded:g} samples per second "
-            f"(half of it is {recorded / 2:g} Hz)"
-        )
-
-
-def _channels_of_types(raw: mne.io.BaseRaw, picks: tuple[str, ...], source: str) -> list[str]:
-    types = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
-    there = sorted(set(types.values()))
-    wanted = picks or tuple(kind for kind in DATA_TYPES if kind in there)
-    if not wanted:
-        raise MissingData(f"{source}: no channel of data, only {there}")
-    for kind in wanted:
-        if kind not in there:
-            raise UnknownName(f"channel type of {source}", kind, there)
-    return [name for name, kind in types.items() if kind in wanted]
-
-
-def _flat_channels(raw: mne.io.BaseRaw) -> dict[str, str]:
-    """Name the channels that hold no signal, with the reason; looks at one channel at a time."""
-    reasons = {}
-    for i_channel, name in enumerate(raw.ch_names):
-        [values] = raw.get_data(picks=[i_channel], verbose="WARNING")  # (n_samples,)
-        if not np.isfinite(values).all():
-            reasons[name] = "not finite"
-        elif np.ptp(values) == 0:
-            reasons[name] = "constant"
-    return reasons
-
-
-def _bad_samples(raw: mne.io.BaseRaw) -> np.ndarray:
-    """Tell which samples an annotation covers that begins with "bad"; (n_samples,)."""
+def bad_samples(raw: mne.io.BaseRaw) -> np.ndarray:
+    """Tell which samples an annotation covers that begins with "bad", and the first after each joint; (n_samples,)."""
     marked = raw.get_data(picks=[0], reject_by_annotation="NaN", verbose="WARNING")[0]
-    return np.isnan(marked)
-
-
-def _same_rate(first: float, second: float) -> bool:
-    return abs(first - second) <= SAME_RATE * max(first, second)
+    bad = np.isnan(marked)
+    for mark in raw.annotations:
+        if mark["description"].lower().startswith(("bad", "edge")) and mark["duration"] == 0:
+            sample = round((mark["onset"] - raw.first_time) * raw.info["sfreq"])
+            bad[min(max(sample, 0), len(bad) - 1)] = True
+    return bad
 
 
 def _same_types(found: pd.Series, expected: pd.Series, source: str) -> None:
@@ -231,31 +166,11 @@ def _same_types(found: pd.Series, expected: pd.Series, source: str) -> None:
         raise Misaligned(f"{source}: channel {name} is of type {found[name]} and {expected[name]}")
 
 
-def _common_channels(runs: Mapping[str, Samples], subject: str, unusable: str) -> list[str]:
-    """Give the channels that are usable in every run, in the order of the first."""
+def _common_targets(runs: Mapping[str, Samples], subject: str, unusable: str) -> list[str]:
+    """Give the targets that are usable in every run, in the order of the first, and log what is left out."""
     usable = {run: list(samples.channels["target"]) for run, samples in runs.items()}
-    first = next(iter(usable.values()))
-    common = [name for name in first if all(name in names for names in usable.values())]
-    lost = sorted(set().union(*usable.values()) - set(common))
-    if not lost:
-        return common
-    shown = ", ".join(lost[:12]) + (f" and {len(lost) - 12} more" if len(lost) > 12 else "")
-    if unusable == "refuse":
-        reasons = "; ".join(_reason(run, runs[run], lost) for run in runs if set(lost) - set(usable[run]))
-        raise Misaligned(
-            f"subject {subject}: {len(lost)} channels are not usable in all runs: {shown} ({reasons}); "
-            "unusable = 'leave_out' leaves them out of all runs"
-        )
-    if not common:
-        raise MissingData(f"subject {subject}: no channel is usable in all of the runs {list(runs)}")
-    log.warning("subject %s: %d channels left out, not usable in all runs: %s", subject, len(lost), shown)
-    return common
-
-
-def _reason(run: str, samples: Samples, lost: Iterable[str]) -> str:
-    present = set(samples.channels["target"])
-    why = {name: samples.unusable.get(name, "not recorded") for name in lost if name not in present}
-    return f"{run}: " + ", ".join(f"{name} {reason}" for name, reason in list(why.items())[:6])
+    reasons = {run: samples.unusable for run, samples in runs.items()}
+    return common_channels(usable, reasons, subject=subject, unusable=unusable)
 
 
 def _clock(run: str, n_samples: int, sfreq: float) -> pd.DataFrame:

@@ -5,7 +5,8 @@ Where one object is asked for, a mapping of run to object gives several runs of 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import mne
 import nibabel
@@ -16,12 +17,14 @@ from nilearn.surface import SurfaceImage
 from brainalign.arrays import Recording, Responses
 from brainalign.data._events import check_events
 from brainalign.data._fmri import Cleaning, Run, responses_of_runs
-from brainalign.data._meeg import DATA_TYPES, describe_channels, join_runs, samples_of_raw
+from brainalign.data._meeg import describe_channels, join_runs, samples_of_prepared
+from brainalign.data._preparation import DATA_TYPES, Preparation, prepare_raw
 from brainalign.data._regions import Points, points_of_mask, points_of_regions, regions_of_labels
 from brainalign.data._repetition_time import agreed_tr
 from brainalign.data._side_by_side import side_by_side
 from brainalign.data._surfaces import open_arrays
 from brainalign.data._volumes import Image, labels_of_image, open_image
+from brainalign.data._whitening import known_covariance, samples_through, whitening, with_common_channels
 from brainalign.errors import Misaligned, MissingData, UnknownName
 
 __all__ = [
@@ -45,9 +48,13 @@ def from_raw(
     *,
     subject: str = "1",
     picks: tuple[str, ...] = (),
+    projectors: bool = False,
+    reference: Literal["average"] | tuple[str, ...] = (),
+    notch: tuple[float, ...] = (),
     l_freq: float | None = None,
     h_freq: float | None = None,
     sfreq: float | None = None,
+    noise_cov: mne.Covariance | None = None,
     unusable: str = "refuse",
 ) -> Recording:
     """Make a recording of continuous M/EEG.
@@ -61,8 +68,16 @@ def from_raw(
     subject : str
     picks : tuple of str
         Channel types; none named: all types of data there are.
+    projectors : bool
+        Apply the projectors of the recording.
+    reference : "average" or tuple of str
+        Of electrodes: the mean of all usable ones, or of the named channels; none named: as recorded.
+    notch : tuple of float
+        Frequencies (Hz) that are taken out, run by run.
     l_freq, h_freq, sfreq : float, optional
-        Band that is passed and new sampling rate (Hz), run by run.
+        Band that is passed and new sampling rate (Hz), run by run. All is done in the order of these arguments.
+    noise_cov : mne.Covariance, optional
+        Of noise that was prepared in the same way; whitens the channels, as `mne.cov.compute_whitener` does.
     unusable : {"refuse", "leave_out"}
         What becomes of a channel that is usable in some runs only.
 
@@ -77,12 +92,21 @@ def from_raw(
         As `brainalign.data.bids.load`.
     """
     raws = _by_run(raw)
-    samples = {
-        run: samples_of_raw(part, f"run {run}", picks=picks, l_freq=l_freq, h_freq=h_freq, sfreq=sfreq)
-        for run, part in raws.items()
-    }
+    preparation = Preparation(picks, projectors, reference, notch, l_freq, h_freq, sfreq)
+    prepared = {run: prepare_raw(part, f"run {run}", preparation) for run, part in raws.items()}
+    more = {}
+    if noise_cov is None:
+        samples = {run: samples_of_prepared(part) for run, part in prepared.items()}
+    else:
+        prepared = with_common_channels(prepared, subject=subject, unusable=unusable)
+        info = next(iter(prepared.values())).raw.info
+        spatial = whitening(known_covariance(noise_cov, info, "noise_cov"), info)
+        samples = {run: samples_through(spatial, part) for run, part in prepared.items()}
+        more = {"noise": spatial.provenance}
     recorded = {run: part.n_times / part.info["sfreq"] for run, part in raws.items()}
-    return Recording(_events(events, recorded), join_runs(samples, subject=subject, unusable=unusable))
+    responses = join_runs(samples, subject=subject, unusable=unusable)
+    provenance = responses.provenance | {"processing": preparation.steps} | more
+    return Recording(_events(events, recorded), replace(responses, provenance=provenance))
 
 
 def from_epochs(

@@ -12,24 +12,29 @@ Esteban et al. (2019). fMRIPrep. Nature Methods 16:111-116. doi:10.1038/s41592-0
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from brainalign.arrays import Recording, Responses, read_tsv
-from brainalign.data import _bids_fmri, _bids_meeg
+from brainalign.data import _bids_fmri, _bids_meeg, _bids_spatial
 from brainalign.data._bids_events import read_run_events
 from brainalign.data._bids_query import BidsFile, Query, chosen_from, find_runs, participants_of, sidecars
+from brainalign.data._clock_drift import clock_drift
 from brainalign.data._content import require_content, sha256_of_inputs
 from brainalign.data._events import check_events
 from brainalign.data._fmri import Cleaning, Run, responses_of_runs
 from brainalign.data._manifest import distinct_subjects
-from brainalign.data._meeg import join_runs, samples_of_raw
+from brainalign.data._meeg import join_runs, samples_of_prepared
+from brainalign.data._preparation import Preparation, prepare_raw
 from brainalign.data._side_by_side import STIMULI, side_by_side
+from brainalign.data._sources import Sources
+from brainalign.data._whitening import EMPTY_ROOM, Noise
 from brainalign.errors import BrainalignError, Misaligned, MissingData
 
 log = logging.getLogger(__name__)
@@ -47,7 +52,9 @@ Option = Literal[
     "std_dvars_threshold",
 ]  # fmt: skip
 
-OF_MEEG = ("picks", "l_freq", "h_freq", "sfreq")
+OF_MEEG = (
+    "picks", "projectors", "reference", "notch", "l_freq", "h_freq", "sfreq", "noise", "whiten", "sources",
+)  # fmt: skip
 OF_FMRI = (
     "space",
     "geometry",
@@ -104,9 +111,20 @@ class Config(BaseModel):
     )
 
     picks: tuple[str, ...] = Field((), description="M/EEG: channel types, e.g. 'mag'; none named: all of the datatype")
+    projectors: bool = Field(False, description="M/EEG: apply the projectors of the file")
+    reference: Literal["average"] | tuple[str, ...] = Field(
+        (), description="M/EEG: names of channels whose mean electrodes are referenced to; average: all usable ones"
+    )
+    notch: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (), description="M/EEG: frequencies taken out, Hz, e.g. 50, 100"
+    )
     l_freq: float | None = Field(None, gt=0, description="M/EEG: lower edge of the band that is passed, Hz")
     h_freq: float | None = Field(None, gt=0, description="M/EEG: upper edge of the band that is passed, Hz")
     sfreq: float | None = Field(None, gt=0, description="M/EEG: resample every run to this rate, Hz")
+
+    noise: Noise | None = Field(None, description="M/EEG: noise covariance, for whiten and sources")
+    whiten: bool = Field(False, description="M/EEG: whiten the channels by the noise")
+    sources: Sources | None = Field(None, description="M/EEG: estimate sources in the brain, which are the targets")
 
     space: str = Field("", description="fMRI: the space entity, e.g. 'MNI152NLin2009cAsym', 'fsaverage5'; '': without")
     geometry: Literal["volume", "surface", "cifti"] = Field(
@@ -168,9 +186,29 @@ class Config(BaseModel):
             raise ValueError("columns: the runs are those of the file names")
         return self
 
+    @model_validator(mode="after")
+    def _of_the_noise(self):
+        """Refuse noise that nothing needs, and what needs noise without it."""
+        if self.whiten and self.sources:
+            raise ValueError("whiten has no meaning with sources, whose estimate whitens")
+        needed = self.whiten or bool(self.sources and self.sources.forward)
+        if needed and self.noise is None:
+            raise ValueError("whiten, and sources of a forward model, need the table noise")
+        if self.noise and not needed:
+            raise ValueError("noise has no meaning without whiten, or sources of a forward model")
+        if self.noise and self.noise.source == EMPTY_ROOM and self.datatype != "meg":
+            raise ValueError(f"noise of an {EMPTY_ROOM} is of MEG only")
+        return self
+
+    @property
+    def preparation(self) -> Preparation:
+        """What is done to the channels of every run of M/EEG."""
+        names = ("picks", "projectors", "reference", "notch", "l_freq", "h_freq", "sfreq")
+        return Preparation(**{name: getattr(self, name) for name in names})
+
 
 def check(config: Config, data_dir: Path | None) -> list[str]:
-    """List what stands in the way of loading, before any work: people, files and events; headers are not read."""
+    """List what stands in the way of loading, before any work: people, files, events, and headers of M/EEG."""
     try:
         root = _root(config, data_dir)
         subjects = chosen_from(root, config.subjects)
@@ -183,11 +221,10 @@ def check(config: Config, data_dir: Path | None) -> list[str]:
     for files in filter(None, found.values()):
         for run, parts in files.items():
             for part in parts:
-                _attempt(problems, lambda part=part: _require_recording(config, part))
+                _attempt(problems, lambda part=part: _require_recording(config, root, part))
             _attempt(problems, lambda run=run, parts=parts: _events(config, root, run, parts[0]))
-    if config.datatype == FUNC:
-        for path in _named_paths(config, root, subjects):
-            _attempt(problems, lambda path=path: require_content(path))
+    for path in _named_paths(config, root, [subject for subject, files in found.items() if files]):
+        _attempt(problems, lambda path=path: require_content(path))
     return problems
 
 
@@ -207,8 +244,11 @@ def load(config: Config, data_dir: Path | None) -> Recording:
         first sample) and the columns of events.tsv. `responses`, float32: columns `subject`, `target`.
 
         - M/EEG: a row per sample of `1 / sfreq` s, `bad` where a span is marked as bad; targets are channels in tesla,
-          tesla per metre or volt, with `channel_type`, `x, y, z` (m, head coordinates). Channels that are marked as bad
-          in all runs are left out.
+          tesla per metre or volt (in standard deviations of the noise where they are whitened), with `channel_type`,
+          `x, y, z` (m, head coordinates). Channels that are marked as bad in all runs are left out. What is done to
+          them, in this order: bad channels out, projectors, reference, notch, band-pass, resampling, whitening. Filters
+          see one run, and one side of a joint or of a gap in the acquisition, at a time. With `sources` the targets are
+          vertices with `hemisphere, vertex`, places in a volume, or labels with `hemisphere, n_points`.
         - fMRI: a row per volume, `bad` where nilearn leaves the volume out (before the steady state, or scrubbed);
           targets are regions, with `n_points`, or points: voxels with `i, j, k`, vertices with `hemisphere, vertex`,
           and `roi` where there are regions.
@@ -298,11 +338,11 @@ def _files(config: Config, root: Path, subject: str) -> dict[str, tuple[BidsFile
     return {run: (file,) for run, file in find_runs(source, subject, query).items()}
 
 
-def _require_recording(config: Config, file: BidsFile) -> None:
+def _require_recording(config: Config, root: Path, file: BidsFile) -> None:
     if config.datatype == FUNC:
         require_content(file.path)
     else:
-        _bids_meeg.inputs_of(file)
+        _bids_meeg.require_header(_source(config, root), file)
 
 
 def _events(config: Config, root: Path, run: str, file: BidsFile) -> tuple[pd.DataFrame, Path]:
@@ -324,26 +364,37 @@ def _recorded_events(events: pd.DataFrame, table: Path, seconds: float) -> pd.Da
 def _meeg(
     config: Config, root: Path, files: dict[str, dict[str, tuple[BidsFile, ...]]], inputs: set[Path]
 ) -> Iterator[Recording]:
-    """Load person by person, one run at a time: read, filter, resample; then channels by name."""
-    source = _source(config, root)
+    """Load person by person, one run at a time: read and prepare; then whiten or estimate; then channels by name."""
+    source, in_space = _source(config, root), config.whiten or config.sources is not None
     for subject, of_subject in files.items():
-        runs, tables = {}, []
+        runs, tables, clocks = {}, {}, {}
         for run, (file,) in of_subject.items():
             inputs.update(_bids_meeg.inputs_of(file))
             events, table = _events(config, root, run, file)
             raw = _bids_meeg.read_raw(source, file)
-            tables.append(_recorded_events(events, table, raw.n_times / raw.info["sfreq"]))
-            runs[run] = samples_of_raw(
-                raw,
-                str(file.path),
-                picks=config.picks or _bids_meeg.types_of(raw, config.datatype),
-                l_freq=config.l_freq,
-                h_freq=config.h_freq,
-                sfreq=config.sfreq,
-            )
+            tables[run] = _recorded_events(events, table, raw.n_times / raw.info["sfreq"])
+            clocks[run] = clock_drift(tables[run], raw.info["sfreq"], str(table))
+            picks = config.picks or _bids_meeg.types_of(raw, config.datatype)
+            prepared = prepare_raw(raw, str(file.path), replace(config.preparation, picks=picks))
+            runs[run] = prepared if in_space else samples_of_prepared(prepared)
             inputs.update({table, *_bids_meeg.sidecars_of(source, file), *map(Path, filter(None, raw.filenames))})
+        more = {"clocks": told} if (told := {run: clock for run, clock in clocks.items() if clock}) else {}
+        if in_space:
+            person = _bids_spatial.Person(root, source, subject, {run: file for run, (file,) in of_subject.items()})
+            runs, spatial, read = _bids_spatial.filtered_runs(
+                person,
+                runs,
+                tables,
+                noise=config.noise,
+                sources=config.sources,
+                preparation=config.preparation,
+                unusable=config.unusable,
+            )
+            inputs.update(read)
+            more |= {"sources" if config.sources else "noise": spatial.provenance}
         responses = join_runs(runs, subject=subject, unusable=config.unusable)
-        yield Recording(pd.concat(tables, ignore_index=True), responses)
+        responses = replace(responses, provenance=responses.provenance | more)
+        yield Recording(pd.concat(tables.values(), ignore_index=True), responses)
 
 
 def _fmri(
@@ -418,6 +469,7 @@ def _paths(config: Config, root: Path, subject: str) -> dict[str, Any]:
 def _named_paths(config: Config, root: Path, subjects: list[str]) -> Iterator[Path]:
     """Give every file that the settings name."""
     for subject in subjects:
+        yield from _bids_spatial.named_paths(root, subject, config.noise, config.sources)
         paths = _paths(config, root, subject)
         for path in (*filter(None, (paths["mask"], paths["parcels"])), *paths["rois"].values()):
             sides = {"L": "lh", "R": "rh"} if path.suffix == ".annot" else {"L": "L", "R": "R"}
@@ -444,13 +496,7 @@ def _participants(root: Path, subjects: list[str]) -> pd.DataFrame:
 def _processing(config: Config) -> list[str]:
     """Say in which order what was done, for the method section."""
     if config.datatype != FUNC:
-        band = f"{config.l_freq or 0:g} to {f'{config.h_freq:g}' if config.h_freq else 'all'} Hz"
-        filtered = config.l_freq is not None or config.h_freq is not None
-        return [
-            "channels marked as bad, constant or not finite left out; projectors not applied",
-            f"each run filtered, {band} (mne's zero-phase FIR, firwin)" if filtered else "not filtered",
-            f"each run resampled to {config.sfreq:g} Hz (Fourier)" if config.sfreq else "not resampled",
-        ]
+        return [*config.preparation.steps, *_bids_spatial.steps(config.noise, config.sources)]
     regressed = [
         *([f"a polynomial of degree {config.drift_order}"] if config.drift_order >= 0 else []),
         *([f"cosines up to {config.high_pass:g} Hz"] if config.high_pass else []),

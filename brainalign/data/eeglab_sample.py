@@ -23,6 +23,7 @@ from brainalign.arrays import Recording, Responses
 from brainalign.data._events import check_events
 from brainalign.data._manifest import check_files, provenance_of, require_folder, verified_files
 from brainalign.data._meeg import join_runs, samples_of_raw
+from brainalign.data._preparation import Preparation
 from brainalign.errors import Misaligned, MissingData
 
 NAME = "eeglab_sample"
@@ -88,7 +89,7 @@ def load(config: Config, data_dir: Path) -> Recording:
     source = str(files[HEADER])
     raw = read_recording(files[HEADER])
     l_freq, h_freq = config.l_freq or None, None if config.h_freq == SFREQ / 2 else config.h_freq
-    samples = samples_of_raw(raw, source, l_freq=l_freq, h_freq=h_freq, sfreq=config.sfreq)
+    samples = samples_of_raw(raw, source, Preparation(l_freq=l_freq, h_freq=h_freq, sfreq=config.sfreq))
     channels = join_runs({RUN: samples}, subject=SUBJECT)
     events = read_targets_and_presses(raw)
     starts = stretch_starts(events.loc[events["trial_type"] == TARGET, "onset"], raw.n_times)

@@ -66,7 +66,8 @@ def load(config: Config, data_dir: Path | None = None) -> Recording:  # noqa: AR
     )
     recording = bids.load(reading, None)
     runs = list(dict.fromkeys(recording.responses.rows["run"]))
-    series = loudness_series(config.settings, runs, step=STEP, seconds=config.run_duration)
+    recorded = config.run_duration // config.tr * config.tr
+    series = loudness_series(config.settings, runs, step=STEP, seconds=recorded)
     grids = recording.responses.provenance["subjects"]
     provenance = {"data_set": "simulated_fmri", "config": config.model_dump(mode="json")}
     provenance["subjects"] = {who: {"grid": described.get("grid")} for who, described in grids.items()}

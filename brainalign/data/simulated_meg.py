@@ -29,7 +29,9 @@ class Config(BaseModel):
     noise_ceiling: float = Field(0.4, ge=0, lt=1, description="r of a source at the channel that shows it best")
     seed: int = Field(0, ge=0, description="of voices, people, noise and artefacts")
     picks: tuple[Literal["mag", "grad", "eeg"], ...] = Field((), description="kinds of channels; none named: all")
-    l_freq: float | None = Field(0.5, gt=0, description="lower edge of the band that is passed, Hz")
+    l_freq: float | None = Field(
+        None, gt=0, description="lower edge of the band that is passed, Hz; none: features are not filtered either"
+    )
     h_freq: float | None = Field(40.0, gt=0, description="upper edge of the band that is passed, Hz")
     sfreq: float = Field(100.0, gt=0, le=200, description="resampled to, Hz")
 

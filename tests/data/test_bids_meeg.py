@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from brainalign.data import bids
+from brainalign.data._resampling import resample
 from brainalign.errors import Misaligned, MissingData, UnknownName
 
 tree = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("bids_folder.py"))))
@@ -80,7 +81,7 @@ def test_each_run_is_filtered_and_resampled_by_itself(root):
         tree.write_meg(root, raw, run=run)
     responses = load(root, picks=("mag",), l_freq=2.0, h_freq=20.0, sfreq=50.0).responses
     for run, raw in raws.items():
-        direct = raw.copy().pick(["MEG 0111"]).filter(2.0, 20.0, verbose="ERROR").resample(50.0, verbose="ERROR")
+        direct = resample(raw.copy().pick(["MEG 0111"]).filter(2.0, 20.0, verbose="ERROR"), 50.0)
         of_run = (responses.rows["run"] == f"task-story_run-{run}").to_numpy()
         np.testing.assert_allclose(responses.values[of_run], direct.get_data().T, rtol=1e-5, atol=1e-20)
         assert responses.rows["time"][of_run].iloc[-1] == pytest.approx((of_run.sum() - 1) / 50)

@@ -22,6 +22,7 @@ from brainalign.data import (
     from_surface,
     side_by_side,
 )
+from brainalign.data._resampling import resample
 from brainalign.errors import Misaligned, MissingData, UnknownName
 
 tree = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("bids_folder.py"))))
@@ -69,7 +70,7 @@ def test_raws_of_several_runs():
     events = pd.concat([EVENTS.assign(run="a"), EVENTS.assign(run="b")])
     recording = from_raw(raws, events, picks=("mag",), h_freq=20.0, sfreq=50.0)
     assert recording.responses.rows.groupby("run").size().to_dict() == {"a": 200, "b": 150}
-    direct = raws["b"].copy().pick("mag").filter(None, 20.0, verbose="ERROR").resample(50.0, verbose="ERROR")
+    direct = resample(raws["b"].copy().pick("mag").filter(None, 20.0, verbose="ERROR"), 50.0)
     np.testing.assert_allclose(recording.responses.values[200:], direct.get_data().T, rtol=1e-5, atol=1e-20)
     with pytest.raises(Misaligned, match="no recording of this run"):
         from_raw(raws, EVENTS.assign(run="c"))
