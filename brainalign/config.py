@@ -20,7 +20,7 @@ from brainalign.extract import EXTRACTORS
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 TAKEN = ("target", "ceiling")  # what the report's tables call columns that stand beside those of feature spaces
-CEILINGS = Literal["split_half", "leave_one_subject_out", "published"]
+CEILINGS = Literal["split_half", "leave_one_subject_out", "inter_subject_ridge", "repetitions", "published"]
 
 
 class _Part(BaseModel):
@@ -169,11 +169,22 @@ class Clock(_Part):
     n_controls: int = Field(19, ge=2, description="shifts to another part of the stimulus")
 
 
+class Generalisation(_Part):
+    """A model of every lag, scored at every lag."""
+
+    features: str = Field(description="feature space of the model; of one layer")
+
+
 class Report(_Part):
     """What the report adds."""
 
-    ceilings: tuple[CEILINGS, ...] = Field((), description="split_half (group mean), leave_one_subject_out, published")
+    ceilings: tuple[CEILINGS, ...] = Field(
+        (),
+        description="split_half (group mean), leave_one_subject_out or inter_subject_ridge (single subjects), "
+        "repetitions (both), published",
+    )
     clock: Clock | None = Field(None, description="scores of shifted features, of a recording in time")
+    generalisation: Generalisation | None = Field(None, description="models of one lag scored at all others, of epochs")
 
 
 class Compare(_Part):
@@ -201,6 +212,22 @@ class Decode(_Part):
         None, ge=1, description="targets kept, those that differ most between classes in the training runs; none: all"
     )
     n_permutations: int = Field(1000, ge=0, description="of the labels within runs, that a p-value is from; 0 for none")
+    threshold: float | None = Field(
+        None, description="of a column of numbers: the two classes are those above it, and the others"
+    )
+    epochs: Window | None = Field(None, description="M/EEG: decode at every time of a window around events by itself")
+    score: Literal["accuracy", "roc_auc"] = Field(
+        "accuracy", description="over the time of epochs; roc_auc: of two classes, whatever their balance"
+    )
+    generalise: bool = Field(False, description="also test what was trained at one time of epochs at all others")
+
+    @model_validator(mode="after")
+    def _of_one_kind(self):
+        if self.epochs is None and (self.score != "accuracy" or self.generalise):
+            raise ValueError("score and generalise are over the time of epochs; say which window, decode.epochs")
+        if self.epochs is not None and self.shift:
+            raise ValueError("shift has no meaning with epochs, every time of which is decoded")
+        return self
 
 
 class _Frame(_Part):
@@ -354,12 +381,25 @@ def parse_experiment(table: dict[str, Any], source: str = "experiment") -> Exper
     )
 
 
+def parse_settings(model: type[BaseModel], overrides: tuple[str, ...] = (), source: str = "settings") -> BaseModel:
+    """Give settings that have defaults with `KEY=VALUE` overrides applied; see `read_experiment`."""
+    problems: list[str] = []
+    table: dict[str, Any] = {}
+    for override in overrides:
+        _apply(table, override, problems)
+    settings = _validate(model, table, "", problems)
+    if problems:
+        raise BadConfig(problems, source)
+    return settings
+
+
 def _check_names(frame: _EncodeFrame, features: dict[str, Any], problems: list[str]) -> None:
     """Note feature spaces that are named but not there."""
     named = {
         "encode.controls": [frame.encode.controls] if frame.encode.controls else [],
         "encode.together": frame.encode.together,
         "report.clock.features": [frame.report.clock.features] if frame.report.clock else [],
+        "report.generalisation.features": [frame.report.generalisation.features] if frame.report.generalisation else [],
     }
     for key, name in ((key, name) for key, names in named.items() for name in names):
         if name not in features:

@@ -8,7 +8,7 @@ a class.
 References
 ----------
 Pereira, Mitchell & Botvinick (2009), NeuroImage 45:S199-S209. Etzel (2017), MVPA significance testing when just above
-chance, PRNI, on permutation within runs. King & Dehaene (2014), Trends Cogn Sci 18:203-210, generalisation over times.
+chance, PRNI, on permutation within runs.
 """
 
 from dataclasses import dataclass
@@ -153,7 +153,7 @@ def decode(X, labels, *, run, estimator, folds=None):
     ----------
     Oracle: `sklearn.model_selection.cross_val_predict` with `LeaveOneGroupOut`.
     """
-    X, labels, folds = _checked(X, labels, run, folds, n_axes=2)
+    X, labels, folds = checked(X, labels, run, folds, n_axes=2)
     classes, shown = np.unique(labels, return_inverse=True)
     confusions = _confusions(X, shown, estimator, folds)
     fold_accuracies = confusions.trace(axis1=1, axis2=2) / confusions.sum(axis=(1, 2))
@@ -184,89 +184,44 @@ def permuted_accuracies(X, labels, *, run, estimator, folds=None, n_permutations
     Misaligned, BrainalignError
         As `decode`; `n_permutations` is not positive, or every run has one class only.
     """
-    labels, run = np.asarray(labels), np.asarray(run)
-    X, labels, folds = _checked(X, labels, run, folds, n_axes=2)
-    if n_permutations < 1:
-        raise BrainalignError(f"n_permutations must be positive, got {n_permutations}")
-    samples_of_runs = [np.flatnonzero(run == name) for name in dict.fromkeys(run.tolist())]
-    if all(len(set(labels[samples].tolist())) == 1 for samples in samples_of_runs):
-        raise BrainalignError("every run has one class only: permuting labels within runs changes nothing")
-    random, shown = np.random.default_rng(seed), np.unique(labels, return_inverse=True)[1]
+    X, labels, folds = checked(X, labels, run, folds, n_axes=2)
+    shown = np.unique(labels, return_inverse=True)[1]
     null = np.empty(n_permutations)
     with config_context(assume_finite=True, skip_parameter_validation=True):  # checked once is enough
-        for i in range(n_permutations):
-            permuted = shown.copy()
-            for samples in samples_of_runs:
-                permuted[samples] = random.permutation(shown[samples])
+        for i, permuted in enumerate(permuted_labels(shown, run=run, n_permutations=n_permutations, seed=seed)):
             confusion = _confusions(X, permuted, estimator, folds).sum(axis=0)
             null[i] = np.trace(confusion) / confusion.sum()
     return null
 
 
-def decode_over_times(X, labels, *, run, estimator, folds=None):
-    """Decode at every time by itself.
+def permuted_labels(shown, *, run, n_permutations, seed):
+    """Permute labels within runs.
 
     Parameters
     ----------
-    X : array of shape (n_events, n_channels, n_times)
-        Epochs, as MNE orders them.
-    labels, run, estimator, folds
-        As `decode`, per event.
+    shown, run : arrays of shape (n_samples,)
+    n_permutations, seed : int
 
     Returns
     -------
-    accuracies : array of shape (n_folds, n_times)
+    permuted : array of shape (n_permutations, n_samples)
 
     Raises
     ------
-    Misaligned, BrainalignError
-        As `decode`, with X of three axes.
-
-    References
-    ----------
-    Oracle: `mne.decoding.SlidingEstimator`.
+    BrainalignError
+        `n_permutations` is not positive, or every run has one class only.
     """
-    X, labels, folds = _checked(X, labels, run, folds, n_axes=3)
-    accuracies = np.empty((len(folds), X.shape[2]))
-    for i_fold, (train, test) in enumerate(folds):
-        for i_time in range(X.shape[2]):
-            model = clone(estimator).fit(X[train, :, i_time], labels[train])
-            accuracies[i_fold, i_time] = (model.predict(X[test, :, i_time]) == labels[test]).mean()
-    return accuracies
-
-
-def generalise_over_times(X, labels, *, run, estimator, folds=None):
-    """Train at every time and test at every other: whether the code of a class at one time is that of another.
-
-    Parameters
-    ----------
-    X, labels, run, estimator, folds
-        As `decode_over_times`.
-
-    Returns
-    -------
-    accuracies : array of shape (n_folds, n_times, n_times)
-        Times of training (axis 1), times of testing (axis 2). The diagonal is `decode_over_times`.
-
-    Raises
-    ------
-    Misaligned, BrainalignError
-        As `decode`, with X of three axes.
-
-    References
-    ----------
-    King & Dehaene (2014), figure 2. Oracle: `mne.decoding.GeneralizingEstimator`.
-    """
-    X, labels, folds = _checked(X, labels, run, folds, n_axes=3)
-    n_times = X.shape[2]
-    accuracies = np.empty((len(folds), n_times, n_times))
-    for i_fold, (train, test) in enumerate(folds):
-        at_all_times = X[test].transpose(2, 0, 1).reshape(-1, X.shape[1])  # (n_times * n_test, n_channels)
-        for i_time in range(n_times):
-            model = clone(estimator).fit(X[train, :, i_time], labels[train])
-            told = model.predict(at_all_times).reshape(n_times, len(test))
-            accuracies[i_fold, i_time] = (told == labels[test]).mean(axis=1)
-    return accuracies
+    shown, run = np.asarray(shown), np.asarray(run)
+    if n_permutations < 1:
+        raise BrainalignError(f"n_permutations must be positive, got {n_permutations}")
+    samples_of_runs = [np.flatnonzero(run == name) for name in dict.fromkeys(run.tolist())]
+    if all(len(set(shown[samples].tolist())) == 1 for samples in samples_of_runs):
+        raise BrainalignError("every run has one class only: permuting labels within runs changes nothing")
+    random, permuted = np.random.default_rng(seed), np.tile(shown, (n_permutations, 1))
+    for row in permuted:
+        for samples in samples_of_runs:
+            row[samples] = random.permutation(shown[samples])
+    return permuted
 
 
 def _confusions(X, shown, estimator, folds):
@@ -325,8 +280,8 @@ def check_classes(folds, labels, *, run):
             raise BrainalignError(f"fold {i_fold} tests class {str(new[0])!r}, which its training runs do not have")
 
 
-def _checked(X, labels, run, folds, *, n_axes):
-    """Give X, labels and folds as arrays that belong together, or say what does not."""
+def checked(X, labels, run, folds, *, n_axes):
+    """Give X, labels and folds as arrays that belong together, or say what does not; refuses as `decode` does."""
     X, labels, run = np.asarray(X), np.asarray(labels), np.asarray(run)
     if X.ndim != n_axes or not len(X) == len(labels) == len(run) or labels.ndim != 1 or run.ndim != 1:
         raise Misaligned(

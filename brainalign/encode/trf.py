@@ -7,11 +7,15 @@ With features x, delays d in samples and intercept b, the response of a target a
 which any model of `align.delays.delay(X, delays, run=run)` fits: `RidgeCV` with one penalty per target, `BandedRidgeCV`
 with one per feature space. Delays are made before the samples are split, so that they look across the borders of folds
 but never of runs.
+
+Three things put weight at lags where nothing answers, even before the onset: features that were not high-passed as the
+responses were, a high penalty, and what lies beyond the window, which the outermost lags of a smooth feature take up.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from brainalign.align.delays import delay, lags_to_delays
 from brainalign.errors import BrainalignError, Misaligned
@@ -143,3 +147,68 @@ def response_functions(model, delays, *, sfreq, columns=None):
         raise Misaligned(f"the feature spaces {list(spaces)} have other columns than the {coef.shape[1]} of the model")
     weights, intercept = np.concatenate(parts, axis=1), np.atleast_1d(model.intercept_)
     return ResponseFunctions(weights, intercept, delays, float(sfreq), spaces if columns else {})
+
+
+def moved_strengths(X, Y, *, delays, run, shifts, alpha):
+    """Give the strength of response functions beside that of the same model of responses moved round their run.
+
+    With w_i[t, j, d] the weight of target t, feature j and delay d, of responses in place (i = 0) and moved (i > 0),
+
+    strength_i[j, d]^2 = mean over t of w_i[t, j, d]^2 / s[t, j, d]^2,    s[t, j, d]^2 = mean over i of w_i[t, j, d]^2
+
+    which is about 1 where nothing answers, and no target counts for more because it is noisier. Responses that are
+    moved far belong to another part of the stimulus but keep their spectrum, and features and penalty stay: what the
+    moved ones reach is what no relation at all gives at that lag.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Not delayed; divided by their standard deviation.
+    Y : array of shape (n_samples, n_targets)
+    delays : int array of shape (n_lags,)
+        Samples, as for `response_functions`.
+    run : array of shape (n_samples,)
+        Uninterrupted recordings, each contiguous.
+    shifts : int array of shape (n_shifts,)
+        Samples; `align.shifts.far_shifts` draws them.
+    alpha : float
+        Penalty on the sum of squares, positive, the same for every target. A high one carries weight from lag to lag,
+        so that it takes one that is small beside n_samples to say where nothing is.
+
+    Returns
+    -------
+    in_place : array of shape (n_features, n_lags)
+    moved : array of shape (n_shifts, n_features, n_lags)
+
+    Raises
+    ------
+    Misaligned
+        Lengths differ, or a run is not contiguous.
+    BrainalignError
+        The penalty is not positive, or a feature or a target is constant.
+
+    References
+    ----------
+    Theiler et al. (1992), Physica D 58:77, on surrogates that keep the autocorrelation. Oracle: `Ridge(alpha).coef_`.
+    """
+    X, Y = np.asarray(X, float), np.asarray(Y, float)
+    if not len(X) == len(Y) == len(run):
+        raise Misaligned(f"X, Y and run must have one row per sample, got {len(X)}, {len(Y)} and {len(run)}")
+    if not alpha > 0:
+        raise BrainalignError(f"alpha must be positive, got {alpha}")
+    for what, values in (("feature", X), ("target", Y)):
+        constant = np.flatnonzero(np.ptp(values, axis=0) == 0)
+        if len(constant):
+            raise BrainalignError(f"{what} {constant[0]} is constant")
+    delayed = delay(X, delays, run=run)
+    delayed = (delayed - delayed.mean(axis=0)) / delayed.std(axis=0)
+    factor = cho_factor(delayed.T @ delayed + alpha * np.eye(delayed.shape[1]))
+
+    def weights(responses):
+        scaled = cho_solve(factor, delayed.T @ responses)  # delayed is centred, so responses need not be
+        return scaled.reshape(len(delays), X.shape[1], -1)
+
+    moved = [weights(delay(Y, [shift], run=run, wrap=True)) for shift in shifts]
+    squared = np.square([weights(Y), *moved])  # (1 + n_shifts, n_lags, n_features, n_targets)
+    strength = np.sqrt((squared / squared.mean(axis=0)).mean(axis=3)).swapaxes(1, 2)
+    return strength[0], strength[1:]

@@ -5,7 +5,8 @@ A method is the table of an experiment file that says what is done with the feat
 - `prepare(experiment, data_dir)` loads the data and lays out the work: `cells`, `features`, `provenance`, ...
 - `Computer(prepared, store)` computes a cell into a folder.
 - `tabulate(prepared, path_of)` gathers the finished cells in the tables named in `TABLES`.
-- `find_problems(experiment, data_dir)` names every bad input before any work.
+- `problems_of_settings(experiment)` and `problems_of_prepared(prepared, known)` name bad inputs, for `problems.check`;
+  `LOADED_BY` is the verb of data sets that loads what it needs.
 - `plan_cells(prepared)` says what every cell needs.
 """
 

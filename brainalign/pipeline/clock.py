@@ -5,6 +5,8 @@ the delay of the brain's answer. The control scores the features as the experime
 their run by so much that they belong to another part of the stimulus.
 """
 
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,68 @@ from brainalign.align.delays import delay
 from brainalign.align.shifts import far_shifts, lag_scan, shift_control
 from brainalign.config import Splits
 from brainalign.encode.score import cross_validate
+from brainalign.jobs.cells import Cell
 from brainalign.pipeline.cell_files import read_arrays, write_arrays
+from brainalign.pipeline.features import CellPlan
+from brainalign.pipeline.fits import encoding_model, fit_settings, plan_of_fit
 from brainalign.pipeline.folds import splitter, stimulus_groups
 from brainalign.pipeline.subjects import main_subject
+
+
+class ClockCheck:
+    """The step of an encoding experiment that checks its clock, see `encoding.STEPS`.
+
+    Parameters
+    ----------
+    prepared : encoding.Prepared
+    """
+
+    TABLES = ("clock", "clock_control")
+
+    def __init__(self, prepared):
+        self.prepared, self.settings = prepared, prepared.experiment.report.clock
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The one cell, where the check is asked for."""
+        if self.settings is None:
+            return ()
+        cell, layer = self.prepared.features.only(self.settings.features)
+        table = fit_settings(
+            self.prepared, "check the clock", [cell.folder, layer], without=("controls", "together")
+        ) | {"clock": self.settings.model_dump(mode="json"), "seed": self.prepared.experiment.seed}
+        return (Cell(f"clock-{self.settings.features}", table, needs=(cell.folder,)),)
+
+    def problems(self) -> list[str]:
+        """Say why there is no clock to check."""
+        align = self.prepared.experiment.align
+        if self.settings is None or align.to == "samples":
+            return []
+        return [f"report.clock: there is no clock to check with align.to = {align.to!r}"]
+
+    def plan(self, cell: Cell) -> CellPlan:
+        """Say what the check needs."""
+        n_samples, n_targets = self.prepared.recording.responses.shape
+        extraction, _ = self.prepared.features.only(self.settings.features)
+        n_columns = len(self.prepared.delays) * self.prepared.features.width(extraction)
+        n_shifts = 2 * self.settings.reach + 1 + self.settings.n_controls
+        fit, n_fits = plan_of_fit(self.prepared, n_columns), len(self.prepared.folds) * n_shifts
+        size = f"{n_samples} samples x {n_columns} features, {n_shifts} shifts"
+        memory = 16 * n_samples * (n_columns + n_targets) + fit.bytes
+        return CellPlan(cell, size, memory, 8 * n_shifts * n_targets, lambda: n_fits * fit.seconds)
+
+    def compute(self, cell: Cell, folder: Path, computer) -> None:  # noqa: ARG002 - there is one
+        """Write the scores of features that are shifted against the responses."""
+        X = computer.binned(*self.prepared.features.only(self.settings.features))
+        check_clock(self.prepared, X, encoding_model(self.prepared.experiment, None), folder)
+
+    def tabulate(self, path_of: Callable[[Cell], Path]) -> dict[str, pd.DataFrame]:
+        """Read the tables of the check, none where it is not asked for."""
+        return {
+            name: table
+            for cell in self.cells
+            for name, table in zip(self.TABLES, tabulate_clock(self.prepared, path_of(cell)), strict=True)
+        }
 
 
 def check_clock(prepared, X: np.ndarray, model, folder: Path) -> None:

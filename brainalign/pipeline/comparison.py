@@ -31,13 +31,13 @@ from brainalign.pipeline.features import (
     CellPlan,
     Features,
     load_activations,
-    problems_of_data,
     problems_of_layers,
     sha256_of_parts,
 )
 from brainalign.pipeline.subjects import MEAN
 
 TABLES = ("similarities", "rdms")
+LOADED_BY = "load_rdms"
 COLUMNS = (
     "subject", "family", "feature_space", "weights", "layer", "target", "comparison", "similarity", "p", "p_corrected",
     "ceiling_lower", "ceiling_upper",
@@ -324,21 +324,19 @@ def _with_p_values(table: pd.DataFrame, prepared: Prepared, nulls: list) -> pd.D
     return table
 
 
-def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
-    """Find every bad input before any work: one line per problem, an empty list when all is well."""
-    problems = problems_of_layers(experiment.features)
-    if of_data := problems_of_data(experiment.data, data_dir, verb="load_rdms"):
-        return [*problems, *of_data]
-    try:
-        prepared = prepare(experiment, data_dir)
-    except BrainalignError as error:
-        return [*problems, f"data.{experiment.data.set}: {error}"]
+def problems_of_settings(experiment: Experiment) -> list[str]:
+    """Name what is wrong whatever the data."""
+    return problems_of_layers(experiment.features)
+
+
+def problems_of_prepared(prepared: Prepared, known: list[str]) -> list[str]:
+    """Name what would be stumbled over; `known`: problems that were found before."""
     own_clocks = [
         f"features.{name}: its rows have a clock of their own, but RDMs are of stimuli"
-        for name in experiment.features
+        for name in prepared.experiment.features
         if prepared.features.have_own_clock(name)
     ]
-    return [*problems, *own_clocks, *prepared.features.problems(known=[*problems, *own_clocks])]
+    return [*own_clocks, *prepared.features.problems(known=[*known, *own_clocks])]
 
 
 def plan_cells(prepared: Prepared) -> list[CellPlan]:

@@ -1,13 +1,15 @@
 """Decoding: what was presented, told from the responses of a region of every person, on runs left out.
 
 data -> events, responses; responses -> one sample per event, the mean of the volumes that begin while the response to
-it lasts; samples -> class, told by a decoder that was fitted on the other runs (one cell per subject and region).
-There are no features: an experiment with `[decode]` has no `[features.<name>]`.
+it lasts, or an epoch; samples -> class, told by a decoder that was fitted on the other runs (one cell per subject and
+region), of epochs at every time by itself. There are no features: an experiment with `[decode]` has no
+`[features.<name>]`.
 """
 
 import time
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,38 +18,32 @@ import pandas as pd
 from brainalign import __version__
 from brainalign.arrays import Recording
 from brainalign.compare.decoding import check_classes, decode, decoder, leave_one_run_out, permuted_accuracies
+from brainalign.compare.over_times import check_two_classes
 from brainalign.compare.relatedness import p_values
 from brainalign.config import Experiment
 from brainalign.data import DATASETS
-from brainalign.errors import BrainalignError, Misaligned, UnknownName
+from brainalign.errors import Misaligned
 from brainalign.jobs.cells import Cell
+from brainalign.pipeline import decoding_over_time
 from brainalign.pipeline.cell_files import read_arrays, write_arrays
-from brainalign.pipeline.features import CellPlan, Features, problems_of_data, sha256_of_parts
+from brainalign.pipeline.decoding_over_time import (
+    decode_epochs,
+    of_several_subjects,
+    seconds_of_epochs,
+    tabulate_epochs,
+)
+from brainalign.pipeline.features import CellPlan, Features, sha256_of_parts
+from brainalign.pipeline.labelled import Samples, epochs_of_events, samples_of_events
 from brainalign.pipeline.subjects import MEAN
 
-TABLES = ("accuracies", "fold_accuracies", "confusions", "null_accuracies")
+TABLES_OF_SAMPLES = ("accuracies", "fold_accuracies", "confusions", "null_accuracies")
+TABLES = (*TABLES_OF_SAMPLES, *decoding_over_time.TABLES)
+LOADED_BY = "load"
 COLUMNS = (
     "subject", "roi", "n_targets", "n_samples", "n_classes", "accuracy", "chance", "null_mean", "null_95", "p",
     "p_corrected",
 )  # fmt: skip
 WHOLE = "all"  # the region of responses that name none
-EDGE = 1e-6  # share of a volume's duration within which its beginning counts as that of the window
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """One response per event.
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_targets)
-    labels, run : arrays of shape (n_samples,)
-        Class and run of every sample.
-    """
-
-    X: np.ndarray
-    labels: np.ndarray
-    run: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +70,7 @@ class Prepared:
     ----------
     experiment : Experiment
     recording : Recording
+        With `[decode.epochs]`, its responses are epochs.
     samples : Samples
         Of all subjects and targets side by side.
     """
@@ -95,6 +92,12 @@ class Prepared:
         groups = columns.groupby(["subject", rois.rename("roi")], sort=False).indices
         return {self._cell(region): region for region in (Region(*names, where) for names, where in groups.items())}
 
+    @cached_property
+    def times(self) -> np.ndarray | None:
+        """Times of epochs from their event (s), each of which is decoded by itself; None without epochs."""
+        epochs = self.experiment.decode.epochs
+        return None if epochs is None else self.recording.responses.columns["lag"].unique()
+
     @property
     def cells(self) -> list[Cell]:
         """All cells."""
@@ -102,8 +105,8 @@ class Prepared:
 
     @property
     def provenance(self) -> dict:
-        """What the responses came from."""
-        return self.recording.responses.provenance
+        """What the responses came from, and the events that are left out by reason."""
+        return self.recording.responses.provenance | {"left_out": self.samples.left_out}
 
     def _cell(self, region: Region) -> Cell:
         samples = self.samples
@@ -116,10 +119,17 @@ class Prepared:
                 samples.labels.tolist(),
                 samples.run.tolist(),
             ),
-            "decode": self.experiment.decode.model_dump(mode="json", exclude={"column", "shift"}),
+            "decode": self._decides(),
             "seed": self.experiment.seed,
         }
         return Cell(f"decode-{region.subject}-{region.roi}", settings)
+
+    def _decides(self) -> dict:
+        """Give the settings that decide what is found in the samples."""
+        decode = self.experiment.decode
+        of_epochs = {} if decode.epochs is None else {"score": decode.score, "generalise": decode.generalise}
+        made_with = {"column", "shift", "threshold", "epochs", "score", "generalise"}
+        return decode.model_dump(mode="json", exclude=made_with) | of_epochs
 
 
 def prepare(experiment: Experiment, data_dir: Path | None) -> Prepared:
@@ -132,66 +142,21 @@ def prepare(experiment: Experiment, data_dir: Path | None) -> Prepared:
     BrainalignError
         There are fewer than two classes or runs, or a class is in one run only.
     """
+    settings = experiment.decode
     recording = DATASETS[experiment.data.set].load(experiment.data.config, data_dir)
-    samples = samples_of_events(recording, column=experiment.decode.column, shift=experiment.decode.shift)
-    check_classes(leave_one_run_out(samples.run), samples.labels, run=samples.run)
+    how = {"column": settings.column, "threshold": settings.threshold}
+    if settings.epochs is None:
+        samples = samples_of_events(recording, **how, shift=settings.shift)
+    else:
+        responses, samples = epochs_of_events(recording, **how, window=settings.epochs)
+        recording = replace(recording, responses=responses)
+    folds = leave_one_run_out(samples.run)
+    check_classes(folds, samples.labels, run=samples.run)
+    if settings.score == "roc_auc":
+        check_two_classes(folds, samples.labels)
+    if MEAN in (subjects := list(recording.responses.columns["subject"].unique())) and len(subjects) > 1:
+        raise Misaligned(f"a subject is called {MEAN!r}, the name of the group mean; give it another name")
     return Prepared(experiment, recording, samples)
-
-
-def samples_of_events(recording: Recording, *, column: str, shift: float) -> Samples:
-    """Average, for every event, the samples that begin from `onset + shift` to `onset + duration + shift`.
-
-    Parameters
-    ----------
-    recording : Recording
-        A series in time, or responses to single events, which are taken as they are.
-    column : str
-        Of the events: the class.
-    shift : float
-        s.
-
-    Returns
-    -------
-    samples : Samples
-        In the order of the events, or of the responses to them.
-
-    Raises
-    ------
-    UnknownName
-        The events have no such column.
-    Misaligned
-        An event has no class, its response would end after its run or no sample begins while it lasts, or responses to
-        single events are shifted.
-    """
-    events, rows = recording.events, recording.responses.rows
-    if column not in events:
-        raise UnknownName("column of the events", column, set(events) - {"onset", "duration"})
-    if (unnamed := events[column].isna() | (events[column].astype(str).str.strip() == "")).any():
-        raise Misaligned(f"{unnamed.sum()} events have no {column}; leave out what is of no class")
-    values = np.asarray(recording.responses.values, np.float64)
-    labels, run = events[column].to_numpy(str), events["run"].to_numpy(str)
-    if "event" in rows:
-        if shift:
-            raise Misaligned(f"decode.shift: samples are responses to single events; nothing is {shift:g} s later")
-        i_event = rows["event"].to_numpy()
-        return Samples(values, labels[i_event], run[i_event])
-    X = np.stack([values[_window(event, rows, shift)].mean(axis=0) for event in events.itertuples()])
-    return Samples(X, labels, run)
-
-
-def _window(event, rows: pd.DataFrame, shift: float) -> np.ndarray:
-    """Give the positions of the samples that begin while the response to an event lasts."""
-    of_run = rows[rows["run"] == event.run]
-    start, stop = event.onset + shift, event.onset + event.duration + shift  # s
-    tolerance = EDGE * of_run["duration"]
-    end = (of_run["time"] + of_run["duration"]).max()
-    chosen = of_run.index[(of_run["time"] >= start - tolerance) & (of_run["time"] < stop - tolerance)]
-    if start < of_run["time"].min() - tolerance.max() or stop > end + tolerance.max() or not len(chosen):
-        raise Misaligned(
-            f"the event at {event.onset:g} s of run {event.run!r} is looked for from {start:g} to {stop:g} s: "
-            f"{len(chosen)} samples begin there, the run lasts to {end:g} s; change decode.shift"
-        )
-    return chosen.to_numpy()
 
 
 class Computer:
@@ -208,17 +173,24 @@ class Computer:
         self.prepared = prepared
 
     def __call__(self, cell: Cell, folder: Path) -> None:
-        """Write the accuracy per fold, the confusions and the accuracies of permuted labels of a region."""
-        samples, settings = self.prepared.samples, self.prepared.experiment.decode
-        X, labels = samples.X[:, self.prepared.regions[cell].targets], samples.labels
-        how = {"run": samples.run, "estimator": _estimator(self.prepared.experiment)}
-        decoding = decode(X, labels, **how)
-        arrays = {"fold_accuracies": decoding.fold_accuracies, "confusion": decoding.confusion}
-        if settings.n_permutations:
-            arrays["null"] = permuted_accuracies(
-                X, labels, **how, n_permutations=settings.n_permutations, seed=self.prepared.experiment.seed
-            )
-        write_arrays(folder, arrays)
+        """Write what is found of a region, see `decode_samples` and `decoding_over_time.decode_epochs`."""
+        find = decode_samples if self.prepared.times is None else decode_epochs
+        region, estimator = self.prepared.regions[cell], _estimator(self.prepared.experiment)
+        write_arrays(folder, find(self.prepared, region, estimator))
+
+
+def decode_samples(prepared: Prepared, region: Region, estimator) -> dict[str, np.ndarray]:
+    """Give the accuracy per fold, the confusions and the accuracies of permuted labels of a region."""
+    samples, settings = prepared.samples, prepared.experiment.decode
+    X, labels = samples.X[:, region.targets], samples.labels
+    how = {"run": samples.run, "estimator": estimator}
+    decoding = decode(X, labels, **how)
+    arrays = {"fold_accuracies": decoding.fold_accuracies, "confusion": decoding.confusion}
+    if settings.n_permutations:
+        arrays["null"] = permuted_accuracies(
+            X, labels, **how, n_permutations=settings.n_permutations, seed=prepared.experiment.seed
+        )
+    return arrays
 
 
 def _estimator(experiment: Experiment):
@@ -226,8 +198,13 @@ def _estimator(experiment: Experiment):
     return decoder(settings.decoder, penalty=settings.penalty, n_features=settings.n_features)
 
 
-def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
-    """Gather the finished cells of an experiment: the tables of `TABLES` by name.
+def tabulate(prepared: Prepared, path_of: Callable[[Cell], Path]) -> dict[str, pd.DataFrame]:
+    """Gather the finished cells of an experiment: see `tabulate_samples` and `decoding_over_time.tabulate_epochs`."""
+    return (tabulate_samples if prepared.times is None else tabulate_epochs)(prepared, path_of)
+
+
+def tabulate_samples(prepared: Prepared, path_of: Callable[[Cell], Path]) -> dict[str, pd.DataFrame]:
+    """Gather the finished cells: the tables of `TABLES_OF_SAMPLES` by name.
 
     Parameters
     ----------
@@ -252,7 +229,7 @@ def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
     classes, counts = np.unique(labels, return_counts=True)
     runs = list(dict.fromkeys(prepared.samples.run.tolist()))
     facts = {"n_samples": len(labels), "n_classes": len(classes), "chance": counts.max() / len(labels)}
-    tables = {name: [] for name in TABLES}
+    tables = {name: [] for name in TABLES_OF_SAMPLES}
     for (subject, roi), arrays in found.items():
         where, null = {"subject": subject, "roi": roi}, arrays.get("null", np.array([]))
         spread = {"null_mean": null.mean(), "null_95": np.quantile(null, 0.95)} if len(null) else {}
@@ -278,15 +255,9 @@ def _accuracy(arrays: dict) -> float:
 
 
 def _means_of_subjects(found: dict) -> dict:
-    """Average the regions that several subjects have, permutation by permutation: all were shown the same events."""
-    subjects = list(dict.fromkeys(subject for subject, _ in found))
-    if len(subjects) < 2:
-        return {}
-    if MEAN in subjects:
-        raise Misaligned(f"a subject is called {MEAN!r}, the name of the group mean; give it another name")
+    """Average the regions of several subjects, permutation by permutation: all were shown the same events."""
     means = {}
-    for roi in dict.fromkeys(roi for _, roi in found):
-        of_roi = [arrays for (_, name), arrays in found.items() if name == roi]
+    for roi, of_roi in of_several_subjects(found).items():
         averaged = {name: np.mean([arrays[name] for arrays in of_roi], axis=0) for name in of_roi[0]}
         # sums in another order differ by rounding: equal accuracies must stay equal
         means[MEAN, roi] = {name: np.round(values, 12) for name, values in averaged.items()}
@@ -306,41 +277,52 @@ def _with_p_values(accuracies: pd.DataFrame, found: dict) -> pd.DataFrame:
     return accuracies
 
 
-def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
-    """Find every bad input before any work: one line per problem, an empty list when all is well."""
-    if of_data := problems_of_data(experiment.data, data_dir, verb="load"):
-        return of_data
-    try:
-        prepared = prepare(experiment, data_dir)
-    except BrainalignError as error:
-        return [f"data.{experiment.data.set}: {error}"]
-    n_features = experiment.decode.n_features
+def problems_of_settings(experiment: Experiment) -> list[str]:  # noqa: ARG001 - a method answers for its settings
+    """There is nothing to find out without the data: decoding has no features."""
+    return []
+
+
+def problems_of_prepared(prepared: Prepared, known: list[str]) -> list[str]:  # noqa: ARG001
+    """Name regions that have fewer targets than are to be chosen."""
+    n_features = prepared.experiment.decode.n_features
+    sizes = [(region, n_features_of(prepared, region)) for region in prepared.regions.values()]
     return [
-        f"decode.n_features: {n_features} features cannot be chosen from {len(region.targets)} targets of region "
+        f"decode.n_features: {n_features} features cannot be chosen from {size} targets of region "
         f"{region.roi!r} of subject {region.subject}"
-        for region in prepared.regions.values()
-        if n_features is not None and n_features > len(region.targets)
+        for region, size in sizes
+        if n_features is not None and n_features > size
     ]
+
+
+def n_features_of(prepared: Prepared, region: Region) -> int:
+    """Count what a decoder of a region is fitted to: targets, or the channels of epochs."""
+    return len(region.targets) // (1 if prepared.times is None else len(prepared.times))
 
 
 def plan_cells(prepared: Prepared) -> list[CellPlan]:
     """Say what every cell needs, before anything is computed."""
-    n_permutations, (n_samples, _) = prepared.experiment.decode.n_permutations, prepared.samples.X.shape
+    n_permutations, n_samples = prepared.experiment.decode.n_permutations, len(prepared.samples.X)
     n_classes, n_folds = len(set(prepared.samples.labels)), len(set(prepared.samples.run))
+    seconds = _seconds_of_samples if prepared.times is None else seconds_of_epochs
     plans = []
     for cell, region in prepared.regions.items():
-        size = f"{n_samples} samples x {len(region.targets)} targets, {n_classes} classes, {n_folds} folds"
+        n_features = n_features_of(prepared, region)
+        what = "targets" if prepared.times is None else "channels"
+        size = f"{n_samples} samples x {n_features} {what}, {n_classes} classes, {n_folds} folds"
         disk = 8 * (n_classes**2 + n_folds + n_permutations)
+        if prepared.times is not None:
+            n_times, generalise = len(prepared.times), prepared.experiment.decode.generalise
+            size += f", {n_times}{f' x {n_times}' if generalise else ''} times"
+            disk = 8 * n_times * (n_folds + n_permutations + generalise * n_times)
         memory = 3 * 8 * n_samples * len(region.targets) + disk
-        plans.append(
-            CellPlan(cell, size, memory, disk, lambda region=region: _seconds_of_permutations(prepared, region))
-        )
+        measure = partial(seconds, prepared, region, _estimator(prepared.experiment))
+        plans.append(CellPlan(cell, size, memory, disk, measure))
     return plans
 
 
-def _seconds_of_permutations(prepared: Prepared, region: Region) -> float:
+def _seconds_of_samples(prepared: Prepared, region: Region, estimator) -> float:
     """Measure one decoding of all folds, which is repeated for every permutation."""
     samples, n_permutations = prepared.samples, prepared.experiment.decode.n_permutations
     start = time.perf_counter()
-    decode(samples.X[:, region.targets], samples.labels, run=samples.run, estimator=_estimator(prepared.experiment))
+    decode(samples.X[:, region.targets], samples.labels, run=samples.run, estimator=estimator)
     return (n_permutations + 1) * (time.perf_counter() - start)

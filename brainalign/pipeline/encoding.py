@@ -6,7 +6,6 @@ joint model). People who were shown the same events share X, so all subjects and
 one cell.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,31 +14,37 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainalign import __version__
 from brainalign.align.delays import delay
 from brainalign.align.epochs import sampling_rate, to_epochs
 from brainalign.align.samples import sample_of_each_event, to_events, to_samples
 from brainalign.arrays import Activations, Recording
-from brainalign.config import Clock, Experiment
+from brainalign.config import Experiment
 from brainalign.data import DATASETS
-from brainalign.encode import ESTIMATORS
 from brainalign.encode.metrics import METRICS
 from brainalign.encode.score import cross_validate
 from brainalign.encode.spaces import columns_of
 from brainalign.encode.splits import Fold
-from brainalign.encode.trf import delays_between, response_functions
+from brainalign.encode.trf import delays_between
 from brainalign.errors import BrainalignError, Misaligned
 from brainalign.jobs.cells import Cell
-from brainalign.pipeline.cell_files import read_arrays, write_arrays
-from brainalign.pipeline.clock import check_clock, tabulate_clock
+from brainalign.pipeline.against_ceilings import warn_of_ceilings
+from brainalign.pipeline.ceilings import Ceilings
+from brainalign.pipeline.clock import ClockCheck
 from brainalign.pipeline.features import (
     CellPlan,
     Features,
     load_activations,
     problems_of,
-    problems_of_data,
     problems_of_layers,
     sha256_of_parts,
+)
+from brainalign.pipeline.fits import (
+    encoding_model,
+    fit_settings,
+    n_ridges,
+    plan_of_fit,
+    responses_to_fit,
+    warn_of_edges,
 )
 from brainalign.pipeline.folds import (
     check_inner_folds,
@@ -47,19 +52,23 @@ from brainalign.pipeline.folds import (
     is_story,
     make_folds,
     overlapping_epochs,
-    splitter,
     stimuli_of_samples,
     warn_of_narrow_gaps,
 )
+from brainalign.pipeline.functions import Functions
+from brainalign.pipeline.generalisation import Generalisation
 from brainalign.pipeline.scores import edge_table, gather_scores, unique_contributions, write_fold_scores
-from brainalign.pipeline.subjects import MEAN, PLACE, with_group_mean
+from brainalign.pipeline.subjects import PLACE, with_group_mean
+from brainalign.pipeline.usable import usable_samples
 
-log = logging.getLogger(__name__)
+LOADED_BY = "load"
+STEPS = (Functions, Generalisation, ClockCheck, Ceilings)
+"""What an experiment may ask for besides scores. A step is made of what is prepared, and has `TABLES`, `cells` (none
+where it is not asked for), `problems()`, `plan(cell)`, `compute(cell, folder, computer)` and `tabulate(path_of)`."""
 
-EDGE_WARNING = 0.5  # share of targets at an edge of the penalty grid above which a run warns
 TABLES = (
-    "scores", "diagnostics", "layer_choices", "unique_contributions", "events_per_sample", "places", "clock",
-    "clock_control", "response_functions",
+    "scores", "diagnostics", "layer_choices", "unique_contributions", "events_per_sample", "places",
+    *(table for step in STEPS for table in step.TABLES),
 )  # fmt: skip
 
 
@@ -82,6 +91,11 @@ class Candidate:
     weights: str
     layer: str
     parts: tuple[tuple[str, Cell, str], ...]
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """Names of the feature spaces."""
+        return tuple(name for name, _, _ in self.parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,30 +134,54 @@ class Prepared:
     @cached_property
     def candidates(self) -> dict[Cell, Candidate]:
         """Score cells and what each scores, in the order of the experiment file."""
-        return {_score_cell(c, self.experiment, self._responses_described): c for c in self._candidates()}
+        return {_score_cell(c, self): c for c in self._candidates()}
 
     @cached_property
-    def _responses_described(self) -> str:
+    def responses_described(self) -> str:
         """Hash of the responses and of what their rows and columns are."""
         responses = self.recording.responses
         tables = (responses.rows.to_csv(index=False), responses.columns.to_csv(index=False))
         return sha256_of_parts(np.ascontiguousarray(responses.values).tobytes(), responses.values.dtype, *tables)
 
     @cached_property
-    def clock_check(self) -> Cell | None:
-        """Cell that checks the clock, where that is asked for."""
-        settings = self.experiment.report.clock
-        return None if settings is None else _clock_cell(self, settings, self._responses_described)
+    def steps(self) -> list:
+        """What may be asked for besides scores, one of each of `STEPS`."""
+        return [step(self) for step in STEPS]
 
     @property
     def cells(self) -> list[Cell]:
         """All cells, each after those it reads."""
-        return [*self.features.cells.values(), *self.candidates, *filter(None, [self.clock_check])]
+        of_steps = (cell for step in self.steps for cell in step.cells)
+        return [*self.features.cells.values(), *self.candidates, *of_steps]
 
     @property
     def provenance(self) -> dict:
         """What the responses came from."""
         return self.recording.responses.provenance
+
+    @property
+    def Y(self) -> np.ndarray:
+        """Responses as they are fitted, (n_samples, n_targets)."""
+        return responses_to_fit(self.experiment, self.recording.responses.values)
+
+    @property
+    def inner_groups(self) -> np.ndarray | None:
+        """What inner splits leave out as a whole, per sample; None where they need not."""
+        return inner_groups(self.experiment.encode.inner, self.recording, self.stimulus)
+
+    @property
+    def series(self) -> np.ndarray | None:
+        """Run of every sample where samples follow each other in time, else None."""
+        return self.recording.responses.rows["run"].to_numpy(str) if is_story(self.recording) else None
+
+    def alone(self, name: str) -> Candidate:
+        """Give the candidate that is a feature space of one matrix alone."""
+        part = (name, *self.features.only(name))
+        return next(candidate for candidate in self.candidates.values() if candidate.parts == (part,))
+
+    def n_columns(self, candidate: Candidate) -> int:
+        """Count the columns of X of a candidate."""
+        return len(self.delays) * sum(self.features.width(cell) for _, cell, _ in candidate.parts)
 
     def _candidates(self) -> Iterator[Candidate]:
         controls, features = self.experiment.encode.controls, self.features
@@ -172,7 +210,7 @@ def prepare(experiment: Experiment, data_dir: Path | None) -> Prepared:
         epochs = to_epochs(recording.responses, recording.events, **window.model_dump())
         recording = replace(recording, responses=epochs.responses)
     clock, stimulus, delays = recording.responses.rows, stimuli_of_samples(recording), _delays(experiment, recording)
-    usable = _usable(clock)
+    usable = usable_samples(clock)
     recording = replace(recording, responses=with_group_mean(recording.responses.take_rows(usable)))
     stimulus = stimulus[usable]
     folds = make_folds(experiment.encode.outer, recording, stimulus)
@@ -184,16 +222,6 @@ def prepare(experiment: Experiment, data_dir: Path | None) -> Prepared:
     return Prepared(experiment, recording, stimulus, folds, delays, clock, usable)
 
 
-def _usable(rows: pd.DataFrame) -> np.ndarray:
-    """Tell which samples are not marked as bad, (n_samples,); epochs that hold such samples were dropped before."""
-    if "bad" not in rows:
-        return np.ones(len(rows), dtype=bool)
-    bad = rows["bad"].to_numpy(bool)
-    if bad.any():
-        log.info("%d of %d samples are marked as bad and left out", bad.sum(), len(bad))
-    return ~bad
-
-
 def _delays(experiment: Experiment, recording: Recording) -> tuple[int, ...]:
     """Give delays in samples, as they are set or from lags in seconds."""
     lags = experiment.align.lags
@@ -203,34 +231,11 @@ def _delays(experiment: Experiment, recording: Recording) -> tuple[int, ...]:
     return tuple(delays_between(lags.tmin, lags.tmax, sfreq=sfreq).tolist())
 
 
-def _score_cell(candidate: Candidate, experiment: Experiment, responses: str) -> Cell:
-    settings = {
-        "does": "score",
-        "version": __version__,
-        "features": [[cell.folder, layer] for _, cell, layer in candidate.parts],
-        "responses": responses,
-        "align": experiment.align.model_dump(mode="json", exclude_none=True),
-        "encode": experiment.encode.model_dump(mode="json", exclude={"controls", "together", "metric"}),
-    }
-    if "seed" in _estimator(experiment, {}).get_params():
-        settings["seed"] = experiment.seed
+def _score_cell(candidate: Candidate, prepared: Prepared) -> Cell:
+    features = [[cell.folder, layer] for _, cell, layer in candidate.parts]
+    settings = fit_settings(prepared, "score", features, without=("controls", "together", "metric"))
     parts = ("score", candidate.feature_space, candidate.weights, candidate.layer.strip("-"))
     return Cell("-".join(filter(None, parts)), settings, needs=tuple(cell.folder for _, cell, _ in candidate.parts))
-
-
-def _clock_cell(prepared: Prepared, settings: Clock, responses: str) -> Cell:
-    experiment, (cell, layer) = prepared.experiment, prepared.features.only(settings.features)
-    table = {
-        "does": "check the clock",
-        "version": __version__,
-        "features": [cell.folder, layer],
-        "responses": responses,
-        "align": experiment.align.model_dump(mode="json", exclude_none=True),
-        "encode": experiment.encode.model_dump(mode="json", exclude={"controls", "together"}),
-        "clock": settings.model_dump(mode="json"),
-        "seed": experiment.seed,
-    }
-    return Cell(f"clock-{settings.features}", table, needs=(cell.folder,))
 
 
 class Computer:
@@ -258,8 +263,8 @@ class Computer:
         """Compute a cell and write its files into an empty folder."""
         if cell in self.prepared.candidates:
             self.score(self.prepared.candidates[cell], folder)
-        elif cell == self.prepared.clock_check:
-            self.check_clock(folder)
+        elif step := next((step for step in self.prepared.steps if cell in step.cells), None):
+            step.compute(cell, folder, self)
         else:
             self.prepared.features.extract(cell, folder, self.store)
 
@@ -276,62 +281,29 @@ class Computer:
                 spaces[name] = to_events(activations, prepared.recording.responses.rows).astype(np.float64)
         return spaces
 
+    def matrix(self, candidate: Candidate) -> tuple[np.ndarray, dict[str, slice]]:
+        """Feature spaces of a candidate side by side, (n_samples, n_columns), and where each lies."""
+        spaces = self.spaces(candidate)
+        return np.hstack(list(spaces.values())), columns_of(spaces)
+
     def binned(self, cell: Cell, layer: str) -> np.ndarray:
         """Activations on all samples that were recorded, without delays, (n_samples_recorded, n_features)."""
         activations = load_activations(self.store.path, cell, layer)
         return to_samples(activations, self.prepared.clock, bin=self.prepared.experiment.align.bin).astype(np.float64)
 
-    def check_clock(self, folder: Path) -> None:
-        """Write the scores of features that are shifted against the responses."""
-        experiment = self.prepared.experiment
-        X = self.binned(*self.prepared.features.only(experiment.report.clock.features))
-        check_clock(self.prepared, X, _estimator(experiment, None), folder)
-
     def score(self, candidate: Candidate, folder: Path) -> None:
         """Write what `cross_validate` gives for all subjects and targets, each array (n_folds, n_targets)."""
-        prepared, spaces = self.prepared, self.spaces(candidate)
-        recording, encode = prepared.recording, prepared.experiment.encode
-        columns, X = columns_of(spaces), np.hstack(list(spaces.values()))
-        Y = np.asarray(recording.responses.values, np.float64)
+        prepared, (X, columns) = self.prepared, self.matrix(candidate)
         result = cross_validate(
-            _estimator(prepared.experiment, columns),
+            encoding_model(prepared.experiment, columns),
             X,
-            Y,
+            prepared.Y,
             folds=prepared.folds,
-            groups=inner_groups(encode.inner, recording, prepared.stimulus),
-            run=recording.responses.rows["run"].to_numpy(str) if is_story(recording) else None,
+            groups=prepared.inner_groups,
+            run=prepared.series,
             metrics=tuple(METRICS),
         )
         write_fold_scores(result, folder)
-        if prepared.experiment.align.lags is not None:
-            self.fit_response_functions(X, Y, columns, folder)
-
-    def fit_response_functions(self, X: np.ndarray, Y: np.ndarray, columns: dict[str, slice], folder: Path) -> None:
-        """Write the weights of a model of all samples, (n_targets, n_features, n_lags), in a folder `functions`."""
-        prepared = self.prepared
-        model = _estimator(prepared.experiment, columns).fit(
-            X,
-            Y,
-            groups=inner_groups(prepared.experiment.encode.inner, prepared.recording, prepared.stimulus),
-            run=prepared.recording.responses.rows["run"].to_numpy(str),
-            position=np.flatnonzero(prepared.usable),
-        )
-        found = response_functions(model, prepared.delays, sfreq=sampling_rate(prepared.clock), columns=columns)
-        (folder / "functions").mkdir()
-        write_arrays(folder / "functions", {"weights": found.weights.astype(np.float32)})
-
-
-def _estimator(experiment: Experiment, columns: dict[str, slice] | None):
-    """Give the encoding model; one that knows feature spaces is told where each lies in X."""
-    encode = experiment.encode
-    model = ESTIMATORS[encode.estimator](
-        alphas=encode.alphas.values(),
-        inner=splitter(encode.inner),
-        scale=encode.scale,
-        precision=encode.precision,
-        device=encode.device,
-    )
-    return model.set_params(columns=columns, seed=experiment.seed) if "columns" in model.get_params() else model
 
 
 def _same_events(activations: Activations, events: pd.DataFrame) -> None:
@@ -349,30 +321,17 @@ def tabulate(prepared: Prepared, path_of) -> dict[str, pd.DataFrame]:
     path_of : callable
         Cell -> folder of the finished cell.
     """
+    of_steps = {}
+    for step in prepared.steps:
+        of_steps |= step.tabulate(path_of)
     scores, diagnostics, choices = gather_scores(
-        prepared.candidates,
-        prepared.recording.responses,
-        path_of,
-        ceilings=prepared.experiment.report.ceilings,
-        seed=prepared.experiment.seed,
+        prepared.candidates, prepared.recording.responses, path_of, ceilings=of_steps["noise_ceilings"]
     )
-    _warn_of_edges(diagnostics)
+    warn_of_edges(edge_table(diagnostics))
+    warn_of_ceilings(scores)
     unique = unique_contributions(scores, prepared.experiment.encode.together)
-    check = prepared.clock_check
-    checked = (None, None) if check is None else tabulate_clock(prepared, path_of(check))
-    functions = response_function_table(prepared, path_of)
-    tables = (scores, diagnostics, choices, unique, events_per_sample(prepared), places(prepared), *checked, functions)
-    return {name: table for name, table in zip(TABLES, tables, strict=True) if table is not None}
-
-
-def _warn_of_edges(diagnostics: pd.DataFrame) -> None:
-    """Log which feature spaces have most penalties at an edge of the grid: a wider grid would change their scores."""
-    shares = edge_table(diagnostics).set_index(["feature_space", "weights"])
-    for edge, column in (("lowest", "at_lowest_alpha"), ("highest", "at_highest_alpha")):
-        for (space, weights), share in shares.loc[shares[column] > EDGE_WARNING, column].items():
-            log.warning(
-                "%s: %.0f %% of targets take the %s alpha of the grid", f"{space} {weights}".strip(), 100 * share, edge
-            )
+    tables = (scores, diagnostics, choices, unique, events_per_sample(prepared), places(prepared))
+    return {name: table for name, table in zip(TABLES, tables, strict=False) if table is not None} | of_steps
 
 
 def events_per_sample(prepared: Prepared) -> pd.DataFrame:
@@ -384,35 +343,6 @@ def events_per_sample(prepared: Prepared) -> pd.DataFrame:
     return pd.DataFrame({"run": rows["run"], "time": rows["time"], "n_events": counts})
 
 
-def response_function_table(prepared: Prepared, path_of) -> pd.DataFrame | None:
-    """Give the response functions of the joint model, or of every feature space alone where there is none.
-
-    Returns
-    -------
-    table : DataFrame or None
-        One row per subject x target x unit x lag: `subject target feature_space weights layer unit lag` (s) `weight`
-        (of the response per unit of the feature). None without lags.
-    """
-    if prepared.experiment.align.lags is None:
-        return None
-    columns, lags = prepared.recording.responses.columns, np.array(prepared.delays) / sampling_rate(prepared.clock)
-    union, tables = "+".join(prepared.experiment.encode.together), []
-    for cell, candidate in prepared.candidates.items():
-        if len(candidate.parts) > 1 if not union else candidate.feature_space != union:
-            continue
-        weights = read_arrays(path_of(cell) / "functions")["weights"]
-        units = [
-            (name, layer.strip("-"), unit)
-            for name, extraction, layer in candidate.parts
-            for unit in load_activations(path_of, extraction, layer).columns["unit"]
-        ]
-        for (name, layer, unit), of_unit in zip(units, np.moveaxis(weights, 1, 0), strict=True):  # (n_targets, n_lags)
-            described = {"feature_space": name, "weights": candidate.weights, "layer": layer, "unit": unit}
-            rows = columns[["subject", "target"]].iloc[np.repeat(np.arange(len(columns)), len(lags))]
-            tables.append(rows.assign(**described, lag=np.tile(lags, len(columns)), weight=of_unit.ravel()))
-    return pd.concat(tables, ignore_index=True)
-
-
 def places(prepared: Prepared) -> pd.DataFrame | None:
     """Give `target` and what is known of its place, see `subjects.PLACE`; None where nothing is."""
     columns = prepared.recording.responses.columns
@@ -420,19 +350,17 @@ def places(prepared: Prepared) -> pd.DataFrame | None:
     return columns[["target", *known]].drop_duplicates("target", ignore_index=True) if known else None
 
 
-def find_problems(experiment: Experiment, data_dir: Path | None) -> list[str]:
-    """Find every bad input before any work: one line per problem, an empty list when all is well."""
+def problems_of_settings(experiment: Experiment) -> list[str]:
+    """Name what is wrong whatever the data: layers that are not there, a machine that is not the one asked for."""
     problems = problems_of_layers(experiment.features)
     if (experiment.encode.device, experiment.encode.precision) != ("cpu", "float64"):
         problems += [f"encode: {line}" for line in problems_of(lambda: _check_machine(experiment))]
-    if of_data := problems_of_data(experiment.data, data_dir, verb="load"):
-        return [*problems, *of_data]
-    try:
-        prepared = prepare(experiment, data_dir)
-    except BrainalignError as error:
-        return [*problems, f"data.{experiment.data.set}: {error}"]
-    problems += prepared.features.problems(known=problems)
-    return [*problems, *_problems_of_encoding(prepared)]
+    return problems
+
+
+def problems_of_prepared(prepared: Prepared, known: list[str]) -> list[str]:
+    """Name what does not fit the data, or would be stumbled over; `known`: problems that were found before."""
+    return [*prepared.features.problems(known=known), *_problems_of_encoding(prepared)]
 
 
 def _check_machine(experiment: Experiment) -> None:
@@ -447,17 +375,15 @@ def _check_machine(experiment: Experiment) -> None:
 def _problems_of_encoding(prepared: Prepared) -> list[str]:
     experiment, recording = prepared.experiment, prepared.recording
     problems = _problems_of_clock(prepared)
-    clock = experiment.report.clock
-    if clock is not None and experiment.align.to != "samples":
-        problems.append(f"report.clock: there is no clock to check with align.to = {experiment.align.to!r}")
+    problems += [line for step in prepared.steps for line in step.problems()]
+    of_report = {"clock": experiment.report.clock, "generalisation": experiment.report.generalisation}
     of_one_matrix = {
         "encode.controls": [experiment.encode.controls] if experiment.encode.controls else [],
         "encode.together": experiment.encode.together,
-        "report.clock.features": [clock.features] if clock else [],
+        **{f"report.{key}.features": [asked.features] for key, asked in of_report.items() if asked},
     }
     for key, name in ((key, name) for key, names in of_one_matrix.items() for name in names):
         problems += [f"{key}: {line}" for line in problems_of(lambda name=name: prepared.features.only(name))]
-    problems += _problems_of_ceilings(experiment, recording.responses.columns)
     for fold in prepared.folds:
         problems += problems_of(
             lambda train=fold.train: check_inner_folds(experiment.encode.inner, recording, prepared.stimulus, train)
@@ -486,58 +412,15 @@ def _problems_of_clock(prepared: Prepared) -> list[str]:
     ]
 
 
-def _problems_of_ceilings(experiment: Experiment, columns: pd.DataFrame) -> list[str]:
-    """List the kinds of noise ceiling that this data set cannot give, or would give twice."""
-    kinds, n_subjects = experiment.report.ceilings, len(set(columns["subject"]) - {MEAN})
-    problems = [
-        f"report.ceilings: {kind!r} needs at least 3 subjects, {experiment.data.set} has {n_subjects}"
-        for kind in ("split_half", "leave_one_subject_out")
-        if kind in kinds and n_subjects < 3
-    ]
-    if "published" in kinds and "noise_ceiling" not in columns:
-        problems.append(f"report.ceilings: {experiment.data.set} publishes no noise ceiling")
-    if "published" in kinds and len(kinds) > 1:
-        problems.append("report.ceilings: 'published' stands alone, so that a score has one ceiling")
-    return problems
-
-
 def plan_cells(prepared: Prepared) -> list[CellPlan]:
     """Say what every cell needs, before anything is computed."""
     n_samples, n_targets = prepared.recording.responses.shape
-    n_delays, plans = len(prepared.delays), prepared.features.plan_cells()
+    plans = prepared.features.plan_cells()
     for cell, candidate in prepared.candidates.items():
-        n_columns = n_delays * sum(prepared.features.width(part) for _, part, _ in candidate.parts)
+        n_columns = prepared.n_columns(candidate)
         size = f"{n_samples} samples x {n_columns} features, {n_targets} targets"
-        fit, n_fits = _plan_of_fit(prepared, n_columns), len(prepared.folds) * _n_candidates(prepared, candidate)
+        fit, n_fits = plan_of_fit(prepared, n_columns), len(prepared.folds) * n_ridges(prepared, candidate)
         memory = 8 * n_samples * (n_columns + n_targets) + fit.bytes
         disk = 8 * (2 + len(METRICS)) * len(prepared.folds) * n_targets
         plans.append(CellPlan(cell, size, memory, disk, lambda fit=fit, n_fits=n_fits: n_fits * fit.seconds))
-    if prepared.clock_check is not None:
-        plans.append(_plan_of_clock_check(prepared))
-    return plans
-
-
-def _plan_of_clock_check(prepared: Prepared) -> CellPlan:
-    settings, (n_samples, n_targets) = prepared.experiment.report.clock, prepared.recording.responses.shape
-    cell, _ = prepared.features.only(settings.features)
-    n_columns = len(prepared.delays) * prepared.features.width(cell)
-    n_shifts = 2 * settings.reach + 1 + settings.n_controls
-    fit, n_fits = _plan_of_fit(prepared, n_columns), len(prepared.folds) * n_shifts
-    size = f"{n_samples} samples x {n_columns} features, {n_shifts} shifts"
-    memory = 16 * n_samples * (n_columns + n_targets) + fit.bytes
-    return CellPlan(prepared.clock_check, size, memory, 8 * n_shifts * n_targets, lambda: n_fits * fit.seconds)
-
-
-def _plan_of_fit(prepared: Prepared, n_columns: int):
-    from brainalign.encode.engine.plan import plan_ridge
-
-    encode, (n_samples, n_targets) = prepared.experiment.encode, prepared.recording.responses.shape
-    settings = {name: getattr(encode, name) for name in ("scale", "precision", "device")}
-    n_inner = encode.inner.n or 5
-    return plan_ridge(n_samples, n_columns, n_targets, n_folds=n_inner, n_alphas=encode.alphas.n, **settings)
-
-
-def _n_candidates(prepared: Prepared, candidate: Candidate) -> int:
-    """Count the ridge regressions that a fit tries: those of a banded model by its random search."""
-    model = _estimator(prepared.experiment, {})
-    return model.n_iter if hasattr(model, "n_iter") and len(candidate.parts) > 1 else 1
+    return plans + [step.plan(cell) for step in prepared.steps for cell in step.cells]

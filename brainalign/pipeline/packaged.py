@@ -20,8 +20,8 @@ def packaged_analysis(name: str) -> Path:
     return known[name]
 
 
-def analysis_files() -> list[Path]:
-    """Experiment files that ship: `analyses/` of a checkout, or its copy inside an installed package."""
+def analysis_files(pattern: str = "*.toml") -> list[Path]:
+    """Files that ship, experiment files by default: `analyses/` of a checkout, or its copy in an installed package."""
     package = Path(str(importlib.resources.files("brainalign")))
     installed, checkout = package / "analyses", package.parent / "analyses"
-    return sorted((installed if installed.is_dir() else checkout).glob("*.toml"))
+    return sorted((installed if installed.is_dir() else checkout).glob(pattern))

@@ -1,4 +1,4 @@
-"""Score cells on disk, and tidy tables made from them: nested layer choice, noise ceilings, unique contributions."""
+"""Score cells on disk, and tidy tables made from them: nested layer choice, unique contributions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.encode.ceiling import leave_one_subject_out, split_half
 from brainalign.encode.metrics import METRICS
 from brainalign.encode.score import FoldScores, nested_choice
 from brainalign.pipeline.cell_files import read_arrays, write_arrays
-from brainalign.pipeline.subjects import MEAN, standardised_subjects, target_key
+from brainalign.pipeline.subjects import target_key
 
 COLUMNS = (
     "subject", "feature_space", "weights", "layer", "target", "lag", "metric", "score", "score_sd", "n_folds",
@@ -22,7 +21,7 @@ UNIQUE_COLUMNS = ("subject", "feature_space", "target", "lag", "metric", "unique
 
 
 def gather_scores(
-    candidates: dict, responses: Responses, path_of: Callable, *, ceilings: tuple[str, ...], seed: int
+    candidates: dict, responses: Responses, path_of: Callable, *, ceilings: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Gather the finished score cells of an experiment.
 
@@ -32,10 +31,8 @@ def gather_scores(
     responses : Responses
     path_of : callable
         Cell -> folder of the finished cell.
-    ceilings : tuple of str
-        Kinds of noise ceiling, see `noise_ceilings`.
-    seed : int
-        Of split halves.
+    ceilings : DataFrame
+        As of `ceilings.noise_ceilings`.
 
     Returns
     -------
@@ -64,8 +61,8 @@ def gather_scores(
             blocks += [_block(columns, what, metric, nested) for metric in METRICS]
             choices.append(_choice_counts(columns, feature_space, weights, layers, chosen))
     scores = pd.concat(blocks, ignore_index=True)
-    of_targets = noise_ceilings(responses, ceilings, seed)
     by = ["subject", *target_key(columns), "metric"]
+    of_targets = ceilings[[*by, "noise_ceiling", "ceiling_kind"]]
     scores = scores.merge(of_targets, how="left", on=by, validate="many_to_one")
     ordered = [name for name in COLUMNS if name in scores]
     empty = pd.DataFrame(columns=["feature_space", "weights", "subject", "target", "layer", "n_folds"])
@@ -153,46 +150,6 @@ def nested_scores(layers: list[FoldScores]) -> tuple[np.ndarray, FoldScores]:
     scores = {metric: of_chosen([layer.scores[metric] for layer in layers]) for metric in layers[0].scores}
     edges = np.stack([layer.alpha_at_edge for layer in layers]).mean(axis=0)
     return chosen, FoldScores(scores, of_chosen([layer.alpha for layer in layers]), inner.max(axis=0), edges)
-
-
-def noise_ceilings(responses: Responses, kinds: tuple[str, ...], seed: int) -> pd.DataFrame:
-    """Ceilings in r, one row per subject and target: columns `subject target metric noise_ceiling ceiling_kind`.
-
-    The group mean has the split-half ceiling, a single subject the correlation with the mean of the others, a published
-    mean what its data set publishes; kinds that were not asked for, or need several subjects, give no row.
-    """
-    columns = responses.columns
-    tables = []
-    of_subjects = responses.take_columns((columns["subject"] != MEAN).to_numpy())
-    if "published" in kinds and "noise_ceiling" in columns:
-        tables.append(
-            columns.loc[
-                columns["noise_ceiling"].notna(), ["subject", *target_key(columns), "noise_ceiling", "ceiling_kind"]
-            ]
-        )
-    if of_subjects.columns["subject"].nunique() > 2:
-        subjects, targets, stacked = standardised_subjects(of_subjects)
-        if "split_half" in kinds:
-            ceiling = split_half(stacked, seed=seed)
-            tables.append(_ceiling_table([MEAN], targets, ceiling.value[None], ceiling.kind))
-        if "leave_one_subject_out" in kinds:
-            ceiling = leave_one_subject_out(stacked)
-            tables.append(_ceiling_table(subjects, targets, ceiling.value, ceiling.kind))
-    if not tables:
-        none = columns.iloc[:0][["subject", *target_key(columns)]]
-        return none.assign(metric="", noise_ceiling=0.0, ceiling_kind="")
-    return pd.concat(tables, ignore_index=True).assign(metric="pearson")
-
-
-def _ceiling_table(subjects, targets, values, kind) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "subject": np.repeat(np.asarray(subjects, object), len(targets)),
-            **{name: np.tile(targets[name], len(subjects)) for name in targets},
-            "noise_ceiling": values.ravel(),
-            "ceiling_kind": kind,
-        }
-    )
 
 
 def _by_space(candidates: dict) -> dict[tuple[str, str], list]:

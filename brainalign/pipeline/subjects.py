@@ -7,8 +7,8 @@ from brainalign.arrays import Responses
 from brainalign.errors import Misaligned
 
 MEAN = "mean"  # the subject name of the group mean
-PLACE = ("channel_type", "x", "y", "z", "hemisphere", "vertex", "i", "j", "k")
-"""What columns may say of a target: kind and place (m) of a sensor, vertex of a surface, voxel of a volume."""
+PLACE = ("roi", "channel_type", "x", "y", "z", "hemisphere", "vertex", "i", "j", "k")
+"""What columns may say of a target: its region, kind and place (m) of a sensor, vertex of a surface, voxel."""
 
 
 def main_subject(table: pd.DataFrame) -> str:
@@ -59,9 +59,7 @@ def standardised_subjects(responses: Responses) -> tuple[list[str], pd.DataFrame
     Misaligned
         The subjects do not have the same targets in the same order, or a target is constant or not finite.
     """
-    columns = responses.columns
-    subjects, targets = list(columns["subject"].unique()), columns[target_key(columns)].drop_duplicates()
-    positions = [_positions(columns, subject, targets) for subject in subjects]
+    subjects, targets, positions = positions_of_subjects(responses.columns)
     stacked = np.stack([np.asarray(responses.values[:, of_subject], np.float64) for of_subject in positions])
     deviation = stacked.std(axis=1, keepdims=True)
     if not (deviation > 0).all():
@@ -71,6 +69,18 @@ def standardised_subjects(responses: Responses) -> tuple[list[str], pd.DataFrame
             "cannot enter the group mean; leave the subject out"
         )
     return subjects, targets, (stacked - stacked.mean(axis=1, keepdims=True)) / deviation
+
+
+def positions_of_subjects(columns: pd.DataFrame) -> tuple[list[str], pd.DataFrame, list[np.ndarray]]:
+    """Give the subjects, their targets (columns `target_key`), and where each subject's lie among the columns.
+
+    Raises
+    ------
+    Misaligned
+        The subjects do not have the same targets.
+    """
+    subjects, targets = list(columns["subject"].unique()), columns[target_key(columns)].drop_duplicates()
+    return subjects, targets, [_positions(columns, subject, targets) for subject in subjects]
 
 
 def _positions(columns: pd.DataFrame, subject: str, targets: pd.DataFrame) -> np.ndarray:

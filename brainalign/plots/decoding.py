@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from brainalign.plots._style import NEUTRAL, SHADE, TRAINED, note, panels
+from brainalign.plots._style import JOINT, NEUTRAL, SHADE, TRAINED, note, panels
 
 
 def accuracies(table, folds, nulls, *, max_regions=24):
@@ -75,6 +75,50 @@ def confusions(table, *, max_regions=6):
     figure.supxlabel("told", fontsize=9)
     figure.supylabel("shown", fontsize=9)
     figure.colorbar(image, ax=list(axes), label="share of what was shown", shrink=0.7)
+    if len(regions) > max_regions:
+        figure.suptitle(f"the first {max_regions} of {len(regions)} regions", fontsize=9)
+    return figure
+
+
+def scores_over_time(table, *, ylabel, max_regions=6):
+    """Draw one panel per region: the score at every time, chance, what is significant, permuted labels behind.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `roi time` (s) `score score_sem chance null_mean null_95 p_corrected`: one subject, in order of time.
+    ylabel : str
+    max_regions : int
+        Panels at most, in the order of the table; the title says how many there are.
+
+    Returns
+    -------
+    figure : Figure
+    """
+    regions = list(dict.fromkeys(table["roi"]))
+    if not regions:
+        return note("no scores to draw")
+    figure, axes = panels(min(len(regions), max_regions), width=5.0, height=2.8, n_columns=2, sharey=True)
+    lowest = table[["score", "null_mean", "chance"]].min().min()
+    for ax, roi in zip(axes, regions, strict=False):
+        rows = table[table["roi"] == roi]
+        times, score = rows["time"].to_numpy(float), rows["score"].to_numpy(float)
+        if rows["null_95"].notna().any():
+            ax.fill_between(times, rows["null_mean"], rows["null_95"], color=SHADE, label="permuted, mean to 95 %")
+        ax.plot(times, score, color=TRAINED, linewidth=1.4)
+        if rows["score_sem"].notna().any():
+            low, high = score - rows["score_sem"], score + rows["score_sem"]
+            ax.fill_between(times, low, high, color=TRAINED, alpha=0.18, linewidth=0)
+        significant = rows["p_corrected"].to_numpy(float) <= 0.05
+        if significant.any():
+            at = np.full(significant.sum(), lowest - 0.01)
+            ax.plot(times[significant], at, "s", color=JOINT, markersize=3, label="p <= .05, corrected")
+        ax.axhline(rows["chance"].iloc[0], color="black", linewidth=0.9, linestyle="--", label="chance")
+        ax.axvline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
+        ax.set(title=roi, xlabel="time from the event (s)")
+        ax.set_ylabel(ylabel)
+    handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     if len(regions) > max_regions:
         figure.suptitle(f"the first {max_regions} of {len(regions)} regions", fontsize=9)
     return figure

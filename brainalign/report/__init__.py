@@ -1,19 +1,17 @@
 """A results folder -> one self-contained HTML page.
 
-How the results of a method are told is a module with these names: `add_sections(page, experiment, folder, provenance)`
-adds figures and tables, `methods(experiment, folder, provenance)` writes the methods text, `summary(experiment,
-folder)` gives the result as a short text.
+How the results of a method are told is a module with these names: `add_sections(page, experiment, tables, provenance)`
+adds figures and tables, `methods(experiment, tables, provenance)` writes the methods text, `summary(experiment,
+tables)` gives the result as a short text.
 """
 
 import importlib
-import re
-import tempfile
 from pathlib import Path
 
 from brainalign.errors import MissingData
-from brainalign.files import write_file
 from brainalign.registry import Registry
-from brainalign.report.page import add_text, configuration_text
+from brainalign.report.page import add_text, configuration_text, new_page
+from brainalign.report.tables import Tables
 from brainalign.results import read_config, read_provenance
 
 PAGES = Registry(
@@ -26,13 +24,15 @@ PAGES = Registry(
 )
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, *, tables: Tables | None = None) -> Path:
     """Write `report.html` from the tables of a results folder.
 
     Parameters
     ----------
     folder : Path
         As `run_experiment` leaves it.
+    tables : Tables, optional
+        Of the folder, to go on with what was read already.
 
     Returns
     -------
@@ -43,27 +43,19 @@ def write(folder: Path) -> Path:
     MissingData
         The run is not finished.
     """
-    import mne
-
     experiment, provenance = read_config(folder), read_provenance(folder)
     if provenance["experiment"]["sha256"] != experiment.key:
         raise MissingData(f"{folder}: the tables are of another configuration than config.toml; run it again")
-    told = PAGES[experiment.method]
-    with mne.utils.use_log_level("ERROR"):
-        page = mne.Report(title=f"brainalign: {experiment.name}", image_format="png", verbose=False)
-        told.add_sections(page, experiment, folder, provenance)
-        add_text(page, "Methods", told.methods(experiment, folder, provenance))
+    told, tables = PAGES[experiment.method], tables or Tables(folder)
+    with new_page(folder / "report.html", f"brainalign: {experiment.name}") as page:
+        told.add_sections(page, experiment, tables, provenance)
+        add_text(page, "Methods", told.methods(experiment, tables, provenance))
         add_text(page, "Configuration", configuration_text(experiment), fixed=True)
         add_text(page, "Provenance", (folder / "provenance.json").read_text(encoding="utf-8"), fixed=True)
-        with tempfile.TemporaryDirectory() as scratch:
-            saved = Path(scratch) / "report.html"
-            page.save(saved, overwrite=True, open_browser=False)
-            dated = saved.read_text(encoding="utf-8")
-    write_file(folder / "report.html", re.sub(r"Created on [\d :-]+ via", "Created via", dated))
     return folder / "report.html"
 
 
-def best_of(folder: Path) -> str:
-    """Give the result as a short text table."""
+def best_of(folder: Path, *, tables: Tables | None = None) -> str:
+    """Give the result as a short text table; parameters as those of `write`."""
     experiment = read_config(folder)
-    return PAGES[experiment.method].summary(experiment, folder)
+    return PAGES[experiment.method].summary(experiment, tables or Tables(folder))

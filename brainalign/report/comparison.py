@@ -1,13 +1,11 @@
 """The page of a comparison: RDMs, similarities with the noise ceiling, methods."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from brainalign.pipeline.subjects import MEAN, single_subjects
 from brainalign.plots import rdms
 from brainalign.report.page import add_figure, add_table, citations_text, features_text, settings_text, versions_text
-from brainalign.results import read_table
+from brainalign.report.tables import Tables
 
 CITATIONS = (
     "Kriegeskorte, Mur & Bandettini (2008), Front Syst Neurosci 2:4, representational similarity analysis",
@@ -21,11 +19,11 @@ MEASURES = {
 }
 
 
-def add_sections(page, experiment, folder: Path, provenance: dict) -> None:  # noqa: ARG001
+def add_sections(page, experiment, tables: Tables, provenance: dict) -> None:  # noqa: ARG001
     """Add the RDMs and, per target, the similarities of a finished run."""
-    similarities, comparison = read_table(folder, "similarities"), experiment.compare.comparison
+    similarities, comparison = tables["similarities"], experiment.compare.comparison
     caption = "Dissimilarities of all pairs of stimuli, in ranks: brains first, then models."
-    add_figure(page, rdms.matrices(read_table(folder, "rdms")), "RDMs", caption, "RDMs")
+    add_figure(page, rdms.matrices(tables["rdms"]), "RDMs", caption, "RDMs")
     for target in dict.fromkeys(similarities["target"]):
         of_target = similarities[(similarities["target"] == target) & (similarities["comparison"] == comparison)]
         what = (
@@ -66,9 +64,9 @@ def summary_table(similarities: pd.DataFrame, *, comparison: str) -> pd.DataFram
     return average.to_frame().join(p).dropna(axis="columns", how="all").reset_index()
 
 
-def methods(experiment, folder: Path, provenance: dict) -> str:
+def methods(experiment, tables: Tables, provenance: dict) -> str:
     """Write a methods section, with what to cite."""
-    compare, similarities = experiment.compare, read_table(folder, "similarities")
+    compare, similarities = experiment.compare, tables["similarities"]
     n_subjects = similarities.loc[similarities["subject"] != MEAN].groupby("target", sort=False)["subject"].nunique()
     people = ", ".join(f"{n} subjects of {target}" for target, n in n_subjects.items())
     text = [
@@ -98,9 +96,9 @@ def _p_text(experiment) -> str:
     )
 
 
-def summary(experiment, folder: Path) -> str:
+def summary(experiment, tables: Tables) -> str:
     """Give the result as a short text table per target."""
-    similarities, comparison = read_table(folder, "similarities"), experiment.compare.comparison
+    similarities, comparison = tables["similarities"], experiment.compare.comparison
     parts = []
     for target, of_target in similarities.groupby("target", sort=False):
         table = summary_table(of_target, comparison=comparison)

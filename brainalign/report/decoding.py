@@ -1,13 +1,12 @@
 """The page of a decoding experiment: accuracies against chance and permuted labels, confusions, methods."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from brainalign.pipeline.subjects import MEAN
 from brainalign.plots import decoding
+from brainalign.report import decoding_over_time
 from brainalign.report.page import add_figure, add_table, citations_text, settings_text, versions_text
-from brainalign.results import read_table
+from brainalign.report.tables import Tables
 
 CLASSIFIERS = {
     "logistic": "multinomial logistic regression (C = 1 / {penalty:g})",
@@ -21,11 +20,14 @@ CITATIONS = (
 )
 
 
-def add_sections(page, experiment, folder: Path, provenance: dict) -> None:  # noqa: ARG001
+def add_sections(page, experiment, tables: Tables, provenance: dict) -> None:  # noqa: ARG001
     """Add, for the mean of the subjects or the only one, accuracies and confusions, and all accuracies as a table."""
-    accuracies = read_table(folder, "accuracies")
-    tables = (accuracies, *(read_table(folder, name) for name in ("fold_accuracies", "null_accuracies", "confusions")))
-    table, folds, nulls, confusions = (_of_first(table, accuracies) for table in tables)
+    if experiment.decode.epochs is not None:
+        decoding_over_time.add_sections(page, experiment, tables)
+        return
+    accuracies = tables["accuracies"]
+    found = (accuracies, *(tables[name] for name in ("fold_accuracies", "null_accuracies", "confusions")))
+    table, folds, nulls, confusions = (_of_first(table, accuracies) for table in found)
     caption = "Dots: runs left out; dashed: chance, the share of the most frequent class."
     if len(nulls):
         caption += " Grey: the middle 95 % of the accuracies of labels permuted within runs."
@@ -42,13 +44,11 @@ def _of_first(table: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
     return table[table["subject"] == (MEAN if MEAN in subjects else accuracies["subject"].iloc[0])]
 
 
-def methods(experiment, folder: Path, provenance: dict) -> str:
+def methods(experiment, tables: Tables, provenance: dict) -> str:
     """Write a methods section, with what to cite."""
-    settings, accuracies = experiment.decode, read_table(folder, "accuracies")
-    n_subjects = accuracies.loc[accuracies["subject"] != MEAN, "subject"].nunique() or 1
-    sizes = accuracies.drop_duplicates("roi")
-    regions = ", ".join(f"{row.roi} ({row.n_targets} targets)" for row in sizes.itertuples())
-    n_samples, n_classes = accuracies[["n_samples", "n_classes"]].iloc[0]
+    settings, over_time = experiment.decode, experiment.decode.epochs is not None
+    table = tables["scores_over_time" if over_time else "accuracies"]
+    n_subjects = table.loc[table["subject"] != MEAN, "subject"].nunique() or 1
     chosen = (
         f"the {settings.n_features} features of the highest F between classes and "
         if settings.n_features is not None
@@ -57,17 +57,32 @@ def methods(experiment, folder: Path, provenance: dict) -> str:
     text = [
         f"Data: {experiment.data.set}, {n_subjects} subject{'s' if n_subjects != 1 else ''} "
         f"({provenance['citation']}); {settings_text(experiment.data.config)}.",
-        f"Which of {n_classes} classes ({settings.column}) was presented was decoded from {n_samples} samples: the "
-        f"mean of the responses that were recorded while an event lasted, {settings.shift:g} s later. Regions: "
-        f"{regions}.",
+        decoding_over_time.what_text(experiment, tables, provenance) if over_time else _what_text(settings, table),
+        _left_out_text(provenance["data"]["left_out"]),
         f"Decoder: {CLASSIFIERS[settings.decoder].format(penalty=settings.penalty)}, tested on each run in turn. "
-        f"Scaling to deviation 1, {chosen}the classifier were fitted on the other runs only. Accuracy: share of all "
-        "held-out samples whose class was told; chance: share of the most frequent class.",
-        _p_text(experiment),
+        f"Scaling to deviation 1, {chosen}the classifier were fitted on the other runs only.",
+        decoding_over_time.p_text(experiment) if over_time else _p_text(experiment),
         versions_text(provenance),
-        citations_text(experiment, provenance, list(CITATIONS)),
+        citations_text(experiment, provenance, [*CITATIONS, *([decoding_over_time.CITATION] if over_time else [])]),
     ]
     return "\n\n".join(filter(None, text))
+
+
+def _what_text(settings, accuracies: pd.DataFrame) -> str:
+    sizes = accuracies.drop_duplicates("roi")
+    regions = ", ".join(f"{row.roi} ({row.n_targets} targets)" for row in sizes.itertuples())
+    n_samples, n_classes = accuracies[["n_samples", "n_classes"]].iloc[0]
+    return (
+        f"Which of {n_classes} classes ({decoding_over_time.classes_text(settings)}) was presented was decoded from "
+        f"{n_samples} samples: the mean of the responses that were recorded while an event lasted, "
+        f"{settings.shift:g} s later. Regions: {regions}. Accuracy: share of all held-out samples whose class was "
+        "told; chance: share of the most frequent class."
+    )
+
+
+def _left_out_text(left_out: dict) -> str:
+    reasons = ", ".join(f"{n} {reason}" for reason, n in left_out.items())
+    return f"Events left out: {reasons}." if left_out else ""
 
 
 def _p_text(experiment) -> str:
@@ -81,13 +96,16 @@ def _p_text(experiment) -> str:
     )
 
 
-def summary(experiment, folder: Path) -> str:
+def summary(experiment, tables: Tables) -> str:
     """Give the result as a short text table."""
-    accuracies = read_table(folder, "accuracies")
+    if experiment.decode.epochs is not None:
+        return decoding_over_time.summary(experiment, tables)
+    accuracies = tables["accuracies"]
     n_classes, chance = int(accuracies["n_classes"].iloc[0]), accuracies["chance"].iloc[0]
     shown = accuracies.drop(columns=["n_classes", "chance"]).dropna(axis="columns", how="all")
     text = shown.to_string(index=False, float_format="{:.3f}".format, na_rep="")
     return (
-        f"accuracy of {experiment.decode.decoder} telling {n_classes} classes ({experiment.decode.column}) on runs "
+        f"accuracy of {experiment.decode.decoder} telling {n_classes} classes "
+        f"({decoding_over_time.classes_text(experiment.decode)}) on runs "
         f"left out; chance {chance:.3f}:\n{text}"
     )

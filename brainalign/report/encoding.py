@@ -1,14 +1,13 @@
 """The page of an encoding experiment: scores, layers, unique contributions, methods."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from brainalign.encode.ceiling import Ceiling, normalise
+from brainalign.pipeline.against_ceilings import FLOOR, counted
 from brainalign.pipeline.scores import edge_table, headline
 from brainalign.pipeline.subjects import MEAN, main_subject, single_subjects
 from brainalign.plots import contributions, profiles, samples
-from brainalign.report import functions, maps, over_time
+from brainalign.report import ceilings, functions, generalisation, maps, over_time, sensors
 from brainalign.report.page import (
     add_figure,
     add_table,
@@ -19,7 +18,7 @@ from brainalign.report.page import (
     settings_text,
     versions_text,
 )
-from brainalign.results import read_table
+from brainalign.report.tables import Tables
 
 TOGETHER = "all together"
 
@@ -40,36 +39,45 @@ CITATIONS = {
     "encoding": "Naselaris, Kay, Nishimoto & Gallant (2011), NeuroImage 56:400-410, encoding models",
     "split_half": "Spearman (1910) and Brown (1910), British Journal of Psychology 3, split-half reliability",
     "leave_one_subject_out": "Hasson et al. (2004), Science 303:1634-1640, inter-subject correlation",
+    "inter_subject_ridge": "Caucheteux & King (2022), Commun Biol 5:134, ridge from the responses of others",
+    "repetitions": "Spearman (1910) and Brown (1910), British Journal of Psychology 3, split-half reliability",
+    "generalisation": generalisation.CITATION,
     "unique": "Lescroart, Stansbury & Gallant (2015), Front Comput Neurosci 9:135, unique contributions",
 }
 
 
-def add_sections(page, experiment, folder: Path, provenance: dict) -> None:
+def add_sections(page, experiment, tables: Tables, provenance: dict) -> None:
     """Add the scores, layers, unique contributions, penalties and clock of a finished run."""
-    scores, unique = shown_scores(folder, experiment), read_table(folder, "unique_contributions")
+    scores, unique = shown_scores(tables, experiment), tables["unique_contributions"]
     if experiment.align.to == "epochs":
-        over_time.add_sections(page, experiment, scores, unique, _places(folder))
+        over_time.add_sections(page, experiment, scores, unique, _places(tables))
     elif scores["target"].nunique() > maps.MANY:
-        maps.add_sections(page, experiment, scores, unique, _places(folder), maps.grid_of(provenance["data"]))
+        maps.add_sections(page, experiment, scores, unique, _places(tables), maps.grid_of(provenance["data"]))
     else:
-        _add_per_target(page, experiment, folder, scores, unique)
+        _add_per_target(page, experiment, tables, scores, unique)
+    ceilings.add_sections(page, tables, scores, _places(tables), maps.grid_of(provenance["data"]))
+    if experiment.align.to != "epochs":
+        sensors.add_sections(page, experiment, scores, _places(tables))
     if experiment.align.lags is not None:
-        functions.add_sections(page, read_table(folder, "response_functions"), _places(folder))
+        functions.add_sections(page, tables["response_functions"], _places(tables))
+        functions.add_edges(page, tables["function_edges"])
+    if experiment.report.generalisation is not None:
+        generalisation.add_sections(page, tables["generalisation"])
     if experiment.align.to == "samples":
-        _add_clock(page, experiment, folder)
+        _add_clock(page, experiment, tables)
     add_table(
         page,
-        edge_table(read_table(folder, "diagnostics")),
+        edge_table(tables["diagnostics"]),
         "Penalties at the edge of the grid",
         "Share of targets whose penalty is the smallest or largest of the grid; where it is large, widen the grid.",
     )
 
 
-def _add_clock(page, experiment, folder: Path) -> None:
+def _add_clock(page, experiment, tables: Tables) -> None:
     """Add how events fall on samples, and the scores of shifted features where these were asked for."""
     add_figure(
         page,
-        samples.events_per_sample(read_table(folder, "events_per_sample")),
+        samples.events_per_sample(tables["events_per_sample"]),
         "Events per sample",
         "How many events begin in every sample: gaps and shifts of the clock show here.",
         "Clock",
@@ -81,13 +89,13 @@ def _add_clock(page, experiment, folder: Path) -> None:
         f"Score of {clock.features} without delays, moved against the responses: it peaks at the delay of the answer. "
         "Positive: the past stimulus explains the present. Thin: targets; thick: their mean, its peak marked."
     )
-    figure = samples.lag_scan(read_table(folder, "clock"), ylabel=experiment.encode.metric)
+    figure = samples.lag_scan(tables["clock"], ylabel=experiment.encode.metric)
     add_figure(page, figure, "Lag scan", caption, "Clock")
     caption = (
         f"Score of {clock.features} as in the experiment, and of the same features moved round their run to another "
         f"part of the stimulus ({clock.n_controls} shifts): what is left then is not about the stimulus."
     )
-    control = read_table(folder, "clock_control")
+    control = tables["clock_control"]
     if len(control) > maps.MANY:
         caption += f" Mean over {len(control)} targets, and the share with p of at most .05."
         means = control.drop(columns=["target", "p"]).mean().to_frame().T
@@ -95,11 +103,11 @@ def _add_clock(page, experiment, folder: Path) -> None:
     add_table(page, control, "Onset-shift control", caption)
 
 
-def _add_per_target(page, experiment, folder: Path, scores: pd.DataFrame, unique: pd.DataFrame) -> None:
+def _add_per_target(page, experiment, tables: Tables, scores: pd.DataFrame, unique: pd.DataFrame) -> None:
     _add_summary(page, experiment, scores)
     _add_profiles(page, experiment, scores)
     _add_unique(page, experiment, unique)
-    for (space, weights), rows in read_table(folder, "layer_choices").groupby(["feature_space", "weights"], sort=False):
+    for (space, weights), rows in tables["layer_choices"].groupby(["feature_space", "weights"], sort=False):
         add_figure(
             page,
             profiles.layer_choices(rows),
@@ -109,15 +117,15 @@ def _add_per_target(page, experiment, folder: Path, scores: pd.DataFrame, unique
         )
 
 
-def _places(folder: Path) -> pd.DataFrame | None:
-    return read_table(folder, "places") if (folder / "places.tsv").exists() else None
+def _places(tables: Tables) -> pd.DataFrame | None:
+    return tables.get("places")
 
 
-def summary(experiment, folder: Path) -> str:
+def summary(experiment, tables: Tables) -> str:
     """Give the result as a short text table: scores per target, or over many targets, or peaks over time."""
-    scores, metric = shown_scores(folder, experiment), experiment.encode.metric
+    scores, metric = shown_scores(tables, experiment), experiment.encode.metric
     if experiment.align.to == "epochs":
-        of_metric = over_time.with_sensors(headline(scores[scores["metric"] == metric]), _places(folder))
+        of_metric = over_time.with_sensors(headline(scores[scores["metric"] == metric]), _places(tables))
         return f"{metric} on held-out folds, highest mean over sensors:\n{_as_text(over_time.peaks(of_metric))}"
     if scores["target"].nunique() > maps.MANY:
         table = maps.distribution_table(scores, metric=metric)
@@ -130,7 +138,7 @@ def summary(experiment, folder: Path) -> str:
         text = f"{heading}\n{_as_text(table)}"
     if experiment.align.lags is None:
         return text
-    found = functions.peaks(functions.strengths(read_table(folder, "response_functions"), _places(folder)))
+    found = functions.peaks(functions.strengths(tables["response_functions"], _places(tables)))
     return f"{text}\n\nresponse functions, when they are strongest over targets:\n{_as_text(found)}"
 
 
@@ -138,9 +146,9 @@ def _as_text(table: pd.DataFrame) -> str:
     return table.to_string(index=False, float_format=number_text, na_rep="")
 
 
-def shown_scores(folder: Path, experiment) -> pd.DataFrame:
+def shown_scores(tables: Tables, experiment) -> pd.DataFrame:
     """Give the scores without the models of all feature spaces but one, which the unique contributions sum up."""
-    scores, unions = read_table(folder, "scores"), ["+".join(names) for names in experiment.encode.unions]
+    scores, unions = tables["scores"], ["+".join(names) for names in experiment.encode.unions]
     is_union = scores["weights"].eq("") & scores["feature_space"].isin(unions)
     is_full = is_union & scores["feature_space"].isin(unions[:1])
     scores.loc[is_full, "feature_space"] = TOGETHER
@@ -162,7 +170,7 @@ def summary_table(scores: pd.DataFrame, *, subject: str, metric: str, controls: 
     -------
     table : DataFrame
         As `scores.headline` chooses them. `gain` is the score of the joint model less that of the controls; the
-        normalised score is score / ceiling of the same unit, nan where the ceiling is below 0.1.
+        normalised score is score / ceiling of the same unit, never clipped, nan where the ceiling is below `FLOOR`.
     """
     rows = headline(scores[(scores["subject"] == subject) & (scores["metric"] == metric)])
     spaces = {
@@ -181,13 +189,15 @@ def summary_table(scores: pd.DataFrame, *, subject: str, metric: str, controls: 
         table["ceiling"] = values
         for (space, weights), score in spaces.items():
             if space == TOGETHER or (weights == "trained" and "+" not in space):
-                table[f"{label(space, weights)} / ceiling"] = normalise(score.to_numpy(), ceiling, metric=metric)
+                table[f"{label(space, weights)} / ceiling"] = normalise(
+                    score.to_numpy(), ceiling, metric=metric, floor=FLOOR
+                )
     return table.rename_axis(index="target").reset_index()
 
 
 def profile_table(scores: pd.DataFrame, *, metric: str, subjects: str) -> pd.DataFrame:
     """Points of a layer profile: of the group mean, or the mean over single subjects with its standard error."""
-    rows = scores[scores["metric"] == metric]
+    rows = scores[scores["metric"] == metric].assign(noise_ceiling=counted)
     if subjects == "one":
         return rows[rows["subject"] == main_subject(scores)]
     by = ["feature_space", "weights", "layer", "target"]
@@ -197,9 +207,9 @@ def profile_table(scores: pd.DataFrame, *, metric: str, subjects: str) -> pd.Dat
     ).reset_index()
 
 
-def methods(experiment, folder: Path, provenance: dict) -> str:
+def methods(experiment, tables: Tables, provenance: dict) -> str:
     """Write a methods section, with what to cite."""
-    scores = read_table(folder, "scores")
+    scores = tables["scores"]
     n_subjects = scores.loc[scores["subject"] != MEAN, "subject"].nunique()
     text = [
         f"Data: {experiment.data.set}, {n_subjects} subject{'s' if n_subjects != 1 else ''} "
@@ -211,7 +221,7 @@ def methods(experiment, folder: Path, provenance: dict) -> str:
         "inner splits of the training set; the best layer of a profile is not a score.",
         _together_text(experiment.encode.together),
         "The group mean is the mean over subjects of their responses, each standardised per target.",
-        _ceiling_text(scores["ceiling_kind"]),
+        ceilings.ceilings_text(scores["ceiling_kind"]),
         versions_text(provenance),
         citations_text(experiment, provenance, [CITATIONS[key] for key in CITATIONS if _is_used(key, experiment)]),
     ]
@@ -243,7 +253,8 @@ def _clock_text(align, provenance: dict) -> str:
 
 def _is_used(key, experiment) -> bool:
     used = {"ridge", "encoding", experiment.encode.estimator, *experiment.report.ceilings}
-    return key in (used | {"unique"} if experiment.encode.together else used)
+    asked = {"unique": experiment.encode.together, "generalisation": experiment.report.generalisation}
+    return key in used | {name for name, settings in asked.items() if settings}
 
 
 def _fit_text(encode) -> str:
@@ -277,17 +288,6 @@ def _groups_text(splits) -> str:
     return f"{splits.n} folds of whole {'runs' if splits.by == 'run' else 'stimuli'}, {order}"
 
 
-def _ceiling_text(kinds: pd.Series) -> str:
-    """Explain the ceilings that the scores have; a published one by its own name."""
-    meaning = {
-        "split_half": "for the group mean, the square root of its split-half reliability (Spearman-Brown), in r",
-        "leave_one_subject_out": "for a single subject, its correlation with the mean of the others, in r",
-    }
-    present = [kind for kind in dict.fromkeys(kinds) if kind]
-    listed = "; ".join(meaning.get(kind, f"as published with the data ({kind}), in r") for kind in present)
-    return f"Noise ceilings: {listed}. Scores are divided by ceilings of at least 0.1 only." if present else ""
-
-
 def _add_summary(page, experiment, scores) -> None:
     subject, metric = main_subject(scores), experiment.encode.metric
     table = summary_table(scores, subject=subject, metric=metric, controls=experiment.encode.controls)
@@ -299,7 +299,7 @@ def _add_summary(page, experiment, scores) -> None:
         f"{metric} on held-out folds; spaces of several layers by the layer that nested cross-validation chose.",
     )
     if subject == MEAN:
-        singles = scores[scores["subject"] != MEAN]
+        singles = scores[scores["subject"] != MEAN].assign(noise_ceiling=counted)
         mean = singles.groupby(
             ["feature_space", "weights", "layer", "target", "metric"], sort=False, as_index=False
         ).agg(score=("score", "mean"), noise_ceiling=("noise_ceiling", "mean"))

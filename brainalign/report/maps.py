@@ -34,10 +34,10 @@ def add_sections(page, experiment, scores: pd.DataFrame, unique: pd.DataFrame, p
     rows = rows[rows["subject"] == main_subject(rows)]
     limit = brains.colour_limit(rows["score"])
     for (space, weights), of_space in rows.groupby(["feature_space", "weights"], sort=False):
-        _add_map(page, of_space, label(space, weights), metric, places, grid, limit)
+        add_map(page, of_space, label(space, weights), metric, places, grid, limit)
     for space, of_space in unique[unique["metric"] == metric].groupby("feature_space", sort=False):
         of_subject = of_space[of_space["subject"].isin(rows["subject"])].rename(columns={"unique": "score"})
-        _add_map(page, of_subject, f"unique contribution of {space}", metric, places, grid, None)
+        add_map(page, of_subject, f"unique contribution of {space}", metric, places, grid, None)
 
 
 def grid_of(data: dict) -> dict | None:
@@ -60,7 +60,8 @@ def distribution_table(scores: pd.DataFrame, *, metric: str) -> pd.DataFrame:
     ).reset_index()
 
 
-def _add_map(page, rows: pd.DataFrame, name: str, metric: str, places, grid, limit) -> None:
+def add_map(page, rows: pd.DataFrame, name: str, metric: str, places, grid, limit) -> None:
+    """Add the map of `rows` (columns `target score`) on a volume or a surface, where the targets have such a place."""
     if places is None:
         return
     placed = rows[["target", "score"]].merge(places, on="target", validate="one_to_one")

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from brainalign.pipeline.against_ceilings import counted
 from brainalign.pipeline.scores import headline
 from brainalign.pipeline.subjects import single_subjects
 from brainalign.plots import lags as over_lags
+from brainalign.plots.joint import joint
 from brainalign.plots.sensors import topographies
 from brainalign.report.page import add_figure, add_table, label
 
@@ -18,7 +20,8 @@ def add_sections(page, experiment, scores: pd.DataFrame, unique: pd.DataFrame, s
     rows = with_sensors(headline(scores[scores["metric"] == metric]), sensors)
     caption = (
         f"{metric} on held-out folds, mean over the sensors of a kind, of the layer that nested cross-validation chose "
-        "where there are several; bands: standard error over subjects."
+        "where there are several; bands: standard error over subjects. Noise ceilings are averaged likewise, as 0 "
+        "where responses have no reliability."
     )
     figure = over_lags.scores_over_lags(means_over_sensors(rows), ylabel=metric)
     add_figure(page, figure, "Scores over time", caption, "Time")
@@ -57,6 +60,8 @@ def means_over_sensors(rows: pd.DataFrame) -> pd.DataFrame:
     table : DataFrame
         One row per feature space x weights x kind x lag: `score`, `score_sem` over subjects where there are several.
     """
+    if "ceiling_kind" in rows:
+        rows = rows.assign(noise_ceiling=counted)
     by = ["feature_space", "weights", "channel_type", "lag"]
     values = [name for name in ("score", "noise_ceiling") if name in rows]
     singles = single_subjects(rows)
@@ -97,3 +102,6 @@ def _add_heads(page, rows: pd.DataFrame, metric: str) -> None:
         caption = f"{metric} of {label(space, weights)}, average over subjects; nose up; gradiometers in pairs."
         figure = topographies(mean, lags=shown, label=metric)
         add_figure(page, figure, f"{label(space, weights)}: {kind}", caption, "Topographies")
+        caption = f"{metric} at every sensor, coloured by its place, and on the head when sensors differ most."
+        figure = joint(mean, label=metric)
+        add_figure(page, figure, f"{label(space, weights)}, all sensors: {kind}", caption, "Topographies")

@@ -1,14 +1,17 @@
 """Parts of a report page that every method has: tables, figures, texts, how settings and provenance are told."""
 
 import html
+import re
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from brainalign.config import render
+from brainalign.files import write_file
 
 TEXT_MODEL = "Radford et al. (2019), Language models are unsupervised multitask learners (GPT-2)"
 REPORT = "Gramfort et al. (2013), Frontiers in Neuroscience 7:267 (MNE-Python, this report)"
-SMALL = 1e-6  # below which numbers are in a unit of their own
+SMALL = 5e-4  # below which three decimals show nothing
 
 
 def add_figure(page, figure, title, caption, section) -> None:
@@ -17,6 +20,11 @@ def add_figure(page, figure, title, caption, section) -> None:
         path = Path(folder) / "figure.png"
         figure.savefig(path, dpi=110, metadata={"Software": None})
         page.add_image(path, title=title, caption=caption, section=section)
+
+
+def add_html(page, body, title, caption, section) -> None:
+    """Add a piece of HTML, which needs nothing from a network, with its caption."""
+    page.add_html(f"{body}<p>{html.escape(caption)}</p>", title=title, section=section)
 
 
 def add_table(page, table, title, caption) -> None:
@@ -45,6 +53,19 @@ def add_text(page, title, text, *, fixed=False) -> None:
     escaped = html.escape(text)
     body = f"<pre>{escaped}</pre>" if fixed else "".join(f"<p>{part}</p>" for part in escaped.split("\n\n"))
     page.add_html(body, title=title, section="What was run")
+
+
+@contextmanager
+def new_page(path: Path, title: str):
+    """Give a page to fill; what is at `path` afterwards is the same for the same contents, whatever the date."""
+    import mne
+
+    with mne.utils.use_log_level("ERROR"), tempfile.TemporaryDirectory() as scratch:
+        page = mne.Report(title=title, image_format="png", verbose=False)
+        yield page
+        page.save(Path(scratch) / "report.html", overwrite=True, open_browser=False)
+        dated = (Path(scratch) / "report.html").read_text(encoding="utf-8")
+    write_file(path, re.sub(r"Created on [\d :-]+ via", "Created via", dated))
 
 
 def configuration_text(experiment) -> str:

@@ -12,10 +12,7 @@ from brainalign.compare.decoding import (
     check_classes,
     class_separation,
     decode,
-    decode_over_times,
     decoder,
-    generalise_over_times,
-    leave_one_run_out,
     permuted_accuracies,
 )
 from brainalign.compare.relatedness import p_values
@@ -189,33 +186,11 @@ def test_folds_may_be_given():
     assert found.fold_accuracies.shape == (1,)
 
 
-@pytest.mark.parametrize("name", ["logistic", "ridge"])
-def test_over_times_as_mne(name):
-    from mne.decoding import GeneralizingEstimator, SlidingEstimator
-
-    labels, run = design()
-    rng = np.random.default_rng(12)
-    X = rng.standard_normal((len(labels), 6, 5))
-    X[:, :, 1:3] += 2 * rng.standard_normal((4, 6))[np.searchsorted(CLASSES, labels)][:, :, None]
-    found = decode_over_times(X, labels, run=run, estimator=decoder(name))
-    general = generalise_over_times(X, labels, run=run, estimator=decoder(name))
-    for i_fold, (train, test) in enumerate(leave_one_run_out(run)):
-        for estimator, accuracies in ((SlidingEstimator, found), (GeneralizingEstimator, general)):
-            theirs = estimator(decoder(name), scoring="accuracy", verbose=False).fit(X[train], labels[train])
-            np.testing.assert_allclose(accuracies[i_fold], theirs.score(X[test], labels[test]))
-    np.testing.assert_array_equal(general.diagonal(axis1=1, axis2=2), found)
-    mean = general.mean(axis=0)
-    assert mean[1:3, 1:3].min() > 0.8
-    assert mean[[0, 3, 4]][:, [0, 3, 4]].max() < 0.5  # 3 standard deviations above 0.25
-
-
 def test_what_cannot_be_decoded_is_refused():
     labels, run = design(n_runs=2)
     X, estimator = patterns(labels, n_features=3, signal=0, seed=0), decoder("ridge")
     with pytest.raises(Misaligned, match="one label and one run for each sample"):
         decode(X[:-1], labels, run=run, estimator=estimator)
-    with pytest.raises(Misaligned, match="X must have 3 axes"):
-        decode_over_times(X, labels, run=run, estimator=estimator)
     with pytest.raises(BrainalignError, match="1 values that are NaN"):
         decode(np.where(np.arange(X.size).reshape(X.shape) == 4, np.nan, X), labels, run=run, estimator=estimator)
     with pytest.raises(BrainalignError, match=r"at least 2 classes, got \['cat'\]"):

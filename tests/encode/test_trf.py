@@ -10,7 +10,7 @@ from brainalign.encode.ridge import Ridge, RidgeCV
 from brainalign.encode.score import cross_validate
 from brainalign.encode.spaces import columns_of
 from brainalign.encode.splits import Blocks, blocks
-from brainalign.encode.trf import delays_between, response_functions
+from brainalign.encode.trf import delays_between, moved_strengths, response_functions
 from brainalign.errors import BrainalignError, Misaligned
 
 SFREQ = 50.0
@@ -237,3 +237,72 @@ def test_fault_56_features_of_low_rank_stay_finite(meg):
     model = RidgeCV(inner=Blocks(3, gap=5)).fit(lagged, eeg, run=run)
     assert np.isfinite(response_functions(model, [0, 1], sfreq=300.3).weights).all()
     assert np.isfinite(model.predict(lagged)).all()
+
+
+def planted_recording(rng, *, delays_planted, n_samples=3000, n_targets=8, size=0.3):
+    """Two features, the first of which every target answers after `delays_planted` samples; two runs."""
+    X, run = rng.standard_normal((n_samples, 2)), np.repeat(["1", "2"], n_samples // 2)
+    noise = np.cumsum(rng.standard_normal((n_samples, n_targets)), axis=0) * 0.1
+    noise += rng.standard_normal((n_samples, n_targets))
+    return X, size * delay(X[:, :1], delays_planted, run=run).sum(axis=1, keepdims=True) + noise, run
+
+
+def moved(X, Y, run, *, alpha=10.0, n_shifts=19):
+    delays, shifts = np.arange(-5, 11), np.linspace(100, 1300, n_shifts).astype(int)
+    return moved_strengths(X, Y, delays=delays, run=run, shifts=shifts, alpha=alpha)
+
+
+def test_moved_strengths_are_those_of_ridge_on_moved_responses():
+    X, Y, run = planted_recording(np.random.default_rng(0), delays_planted=[3])
+    delays, shifts = np.arange(-5, 11), np.array([100, 400])
+    in_place, of_moved = moved_strengths(X, Y, delays=delays, run=run, shifts=shifts, alpha=50.0)
+    squared = []
+    for shift in (0, 100, 400):
+        responses = np.concatenate([np.roll(Y[run == name], shift, axis=0) for name in ("1", "2")])
+        model = Ridge(50.0).fit(delay(X, delays, run=run), responses)
+        squared.append(response_functions(model, delays, sfreq=SFREQ).weights ** 2)
+    expected = np.sqrt((np.array(squared) / np.mean(squared, axis=0)).mean(axis=1))
+    np.testing.assert_allclose(in_place, expected[0], rtol=1e-8)
+    np.testing.assert_allclose(of_moved, expected[1:], rtol=1e-8)
+
+
+def test_moved_strengths_tell_where_there_is_an_answer_even_before_the_onset():
+    for planted in (3, -4):
+        X, Y, run = planted_recording(np.random.default_rng(1), delays_planted=[planted])
+        in_place, of_moved = moved(X, Y, run)
+        z = (in_place - of_moved.mean(axis=0)) / of_moved.std(axis=0, ddof=1)
+        assert np.unravel_index(z.argmax(), z.shape) == (0, planted + 5)
+        assert z[0, planted + 5] > 6
+        assert np.sort(z.ravel())[-2] < 5
+
+
+def test_moved_strengths_of_noise_are_those_in_place():
+    means = []
+    for seed in range(20):
+        X, Y, run = planted_recording(np.random.default_rng(seed), delays_planted=[3], size=0.0)
+        in_place, of_moved = moved(X, Y, run)
+        means.append(((in_place - of_moved.mean(axis=0)) / of_moved.std(axis=0, ddof=1)).mean())
+    assert abs(np.mean(means)) < 3 * np.std(means, ddof=1) / np.sqrt(len(means))
+    assert np.mean(in_place**2) == pytest.approx(1.0, abs=0.25)
+
+
+def test_moved_strengths_do_not_change_with_units():
+    X, Y, run = planted_recording(np.random.default_rng(2), delays_planted=[3])
+    whole, scaled = moved(X, Y, run), moved(1e3 * X, 1e-13 * Y + 1e-12, run)
+    np.testing.assert_allclose(scaled[0], whole[0], rtol=1e-6)
+    np.testing.assert_allclose(scaled[1], whole[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alpha": 0.0}, "alpha must be positive"),
+        ({"X": np.ones((40, 1))}, "feature 0 is constant"),
+        ({"Y": np.ones((40, 2))}, "target 0 is constant"),
+    ],
+)
+def test_moved_strengths_refuse(change, message):
+    rng = np.random.default_rng(0)
+    given = {"X": rng.standard_normal((40, 1)), "Y": rng.standard_normal((40, 2)), "alpha": 1.0} | change
+    with pytest.raises(BrainalignError, match=message):
+        moved_strengths(given.pop("X"), given.pop("Y"), delays=[0, 1], run=np.zeros(40), shifts=[10], **given)

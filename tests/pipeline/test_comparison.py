@@ -16,6 +16,7 @@ from brainalign.errors import BadConfig, Misaligned
 from brainalign.jobs.store import Store
 from brainalign.pipeline import comparison
 from brainalign.pipeline.plan import describe_plan
+from brainalign.pipeline.problems import find_problems
 from brainalign.results import cell_states, read_table, run_experiment
 
 N_IMAGES = 12
@@ -215,13 +216,13 @@ def test_stimuli_that_are_all_alike_fail_by_name(stimuli, tmp_path):
 
 
 def test_problems_are_found_before_any_work(stimuli):
-    assert comparison.find_problems(experiment(), None) == []
+    assert find_problems(experiment(), None) == []
     blind = experiment(features={"low": {"extractor": "words", "quantities": ["rate"]}})
-    assert any(line.startswith("features.low:") for line in comparison.find_problems(blind, None))
+    assert any(line.startswith("features.low:") for line in find_problems(blind, None))
 
 
 def test_a_recording_has_no_rdms():
-    problems = comparison.find_problems(experiment(data={"set": "simulated"}), None)
+    problems = find_problems(experiment(data={"set": "simulated"}), None)
     assert problems == [
         "data.set: simulated has no dissimilarities to compare; with [encode] its responses are predicted"
     ]

@@ -12,7 +12,9 @@ from brainalign.data import DATASETS
 from brainalign.errors import BadConfig, BrainalignError, Misaligned, UnknownName
 from brainalign.jobs.store import Store
 from brainalign.pipeline import decoding
+from brainalign.pipeline.labelled import samples_of_events
 from brainalign.pipeline.plan import describe_plan
+from brainalign.pipeline.problems import find_problems
 from brainalign.results import cell_states, read_table, run_experiment
 
 TR, N_VOLUMES, RUNS, CLASSES = 2.0, 40, ("1", "2", "3", "4", "5", "6"), ("cat", "face", "house")
@@ -74,7 +76,7 @@ def recording(made, monkeypatch):
 
 @pytest.fixture(scope="module")
 def tables(made, tmp_path_factory):
-    samples = decoding.samples_of_events(made, column="category", shift=LAG)
+    samples = samples_of_events(made, column="category", shift=LAG)
     prepared = decoding.Prepared(experiment(), made, samples)
     store = Store(tmp_path_factory.mktemp("cells"))
     compute = decoding.Computer(prepared, store)
@@ -85,7 +87,7 @@ def tables(made, tmp_path_factory):
 
 
 def test_a_sample_is_the_mean_of_the_volumes_of_its_response(recording):
-    samples = decoding.samples_of_events(recording, column="category", shift=LAG)
+    samples = samples_of_events(recording, column="category", shift=LAG)
     values = recording.responses.values.reshape(len(RUNS), N_VOLUMES, -1)
     np.testing.assert_allclose(samples.X[0], values[0, 3:6].mean(axis=0))  # 2 + 4 s to 12 s
     np.testing.assert_allclose(samples.X[4], values[1, 15:18].mean(axis=0))  # 26 + 4 s to 36 s
@@ -97,8 +99,8 @@ def test_volumes_at_the_edges_belong_to_one_response_whatever_the_rounding(recor
     tenths = recording.events.assign(onset=lambda e: e["onset"] + 0.1 + 0.2 - 0.3)
     shifted = Recording(tenths, recording.responses)
     np.testing.assert_array_equal(
-        decoding.samples_of_events(shifted, column="category", shift=LAG).X,
-        decoding.samples_of_events(recording, column="category", shift=LAG).X,
+        samples_of_events(shifted, column="category", shift=LAG).X,
+        samples_of_events(recording, column="category", shift=LAG).X,
     )
 
 
@@ -110,31 +112,31 @@ def test_responses_to_single_events_are_taken_as_they_are(recording):
     values = np.random.default_rng(1).standard_normal((18, 2))
     columns = pd.DataFrame({"subject": "a", "target": ["x", "y"]})
     single = Recording(recording.events, Responses(values, rows, columns))
-    samples = decoding.samples_of_events(single, column="category", shift=0.0)
+    samples = samples_of_events(single, column="category", shift=0.0)
     np.testing.assert_array_equal(samples.X, values)
     assert samples.labels.tolist() == recording.events["category"].tolist()[::-1]
     assert samples.run.tolist() == recording.events["run"].tolist()[::-1]
     with pytest.raises(Misaligned, match="responses to single events; nothing is 4 s later"):
-        decoding.samples_of_events(single, column="category", shift=4.0)
+        samples_of_events(single, column="category", shift=4.0)
     prepared = decoding.Prepared(experiment(), single, samples)
     assert [region.roi for region in prepared.regions.values()] == ["all"]
 
 
 def test_a_response_that_ends_after_its_run_is_refused(recording):
     with pytest.raises(Misaligned, match=r"event at 50 s of run '1' is looked for from 75 to 81 s.*lasts to 80 s"):
-        decoding.samples_of_events(recording, column="category", shift=25.0)
+        samples_of_events(recording, column="category", shift=25.0)
     with pytest.raises(UnknownName, match="unknown column of the events 'categories'"):
-        decoding.samples_of_events(recording, column="categories", shift=0.0)
+        samples_of_events(recording, column="categories", shift=0.0)
 
 
 def test_events_without_a_class_are_refused(recording):
     events = recording.events.assign(category=["", *recording.events["category"][1:]])
     with pytest.raises(Misaligned, match="1 events have no category"):
-        decoding.samples_of_events(Recording(events, recording.responses), column="category", shift=0.0)
+        samples_of_events(Recording(events, recording.responses), column="category", shift=0.0)
 
 
 def test_accuracies_are_those_of_the_decoder_by_hand(tables, recording):
-    samples = decoding.samples_of_events(recording, column="category", shift=LAG)
+    samples = samples_of_events(recording, column="category", shift=LAG)
     accuracies = tables["accuracies"].set_index(["subject", "roi"])
     for (subject, roi), of_region in recording.responses.columns.groupby(["subject", "roi"]):
         X, how = samples.X[:, of_region.index], {"run": samples.run, "estimator": decoder("ridge")}
@@ -208,25 +210,23 @@ def test_without_permutations_there_are_no_p_values(recording, tmp_path):
 
 
 def test_problems_are_found_before_any_work(recording, monkeypatch):
-    assert decoding.find_problems(experiment(), None) == []
-    assert decoding.find_problems(experiment(n_features=5), None) == [
+    assert find_problems(experiment(), None) == []
+    assert find_problems(experiment(n_features=5), None) == [
         f"decode.n_features: 5 features cannot be chosen from 4 targets of region 'v1' of subject {subject}"
         for subject in "ab"
     ]
-    (problem,) = decoding.find_problems(experiment(column="animal"), None)
+    (problem,) = find_problems(experiment(column="animal"), None)
     assert problem.startswith("data.haxby2001: unknown column of the events 'animal'")
-    (problem,) = decoding.find_problems(experiment(shift=30.0), None)
+    (problem,) = find_problems(experiment(shift=30.0), None)
     assert "change decode.shift" in problem
     of_one_run = recording.events[recording.events["run"] == "1"]
     monkeypatch.setattr(DATASETS["haxby2001"], "load", lambda *_: Recording(of_one_run, recording.responses))
-    assert decoding.find_problems(experiment(), None) == [
-        "data.haxby2001: leaving one run out needs at least 2 runs, got ['1']"
-    ]
+    assert find_problems(experiment(), None) == ["data.haxby2001: leaving one run out needs at least 2 runs, got ['1']"]
 
 
 def test_dissimilarities_cannot_be_decoded():
     table = {"name": "x", "data": {"set": "kriegeskorte2008"}, "decode": {}}
-    (problem,) = decoding.find_problems(parse_experiment(table), None)
+    (problem,) = find_problems(parse_experiment(table), None)
     assert "kriegeskorte2008 has no responses" in problem
 
 

@@ -9,9 +9,10 @@ from brainalign.config import parse_experiment
 from brainalign.encode.metrics import METRICS
 from brainalign.errors import BadConfig, Misaligned
 from brainalign.jobs.store import Store
-from brainalign.pipeline import encoding, features
+from brainalign.pipeline import encoding, features, fits
 from brainalign.pipeline.features import describe_stimuli
 from brainalign.pipeline.plan import describe_plan
+from brainalign.pipeline.problems import find_problems
 from brainalign.pipeline.scores import read_fold_scores
 
 
@@ -122,7 +123,7 @@ def test_other_words_or_another_version_make_other_cells(monkeypatch):
     events.loc[0, "word"] = "other"
     changed = replace(prepared, recording=Recording(events, recording.responses))
     assert not {c.folder for c in prepared.cells} & {c.folder for c in changed.cells}
-    for module in (encoding, features):
+    for module in (fits, features):
         monkeypatch.setattr(module, "__version__", "9.9")
     assert not {c.folder for c in prepared.cells} & {c.folder for c in encoding.prepare(experiment(), None).cells}
 
@@ -151,18 +152,18 @@ def test_every_problem_is_found_before_any_work():
         "nowhere": {"extractor": "text", "model": "/no/such/folder"},
         "column": {"extractor": "words", "quantities": [], "columns": ["surprisal"]},
     }
-    problems = encoding.find_problems(experiment(features=features, align={"delays": [500]}), None)
+    problems = find_problems(experiment(features=features, align={"delays": [500]}), None)
     for expected in ("features.far", "features.nowhere", "features.column", "align.delays: a delay of 500 samples"):
         assert any(expected in problem for problem in problems), (expected, problems)
 
 
 def test_a_clock_that_does_not_fit_is_a_problem():
-    problems = encoding.find_problems(experiment(align={"to": "events"}), None)
+    problems = find_problems(experiment(align={"to": "events"}), None)
     assert any("'events' does not fit simulated" in problem for problem in problems)
 
 
 def test_a_good_experiment_has_no_problem():
-    assert encoding.find_problems(experiment(), None) == []
+    assert find_problems(experiment(), None) == []
 
 
 def test_the_plan_says_what_is_stored(computed):
@@ -195,22 +196,20 @@ def test_inner_splits_that_share_a_stimulus_are_a_problem(monkeypatch):
 
     def problems(inner):
         table = {"name": "x", "data": {"set": "simulated"}, "features": features, "align": {"to": "events"}}
-        return encoding.find_problems(
-            parse_experiment({**table, "encode": {"outer": by_stimulus, "inner": inner}}), None
-        )
+        return find_problems(parse_experiment({**table, "encode": {"outer": by_stimulus, "inner": inner}}), None)
 
     assert any("encode.inner: stimulus" in line for line in problems({"kind": "blocks", "n": 4}))
     assert problems({**by_stimulus, "n": 4}) == []
 
 
 def test_delays_between_unrelated_stimuli_are_a_problem():
-    problems = encoding.find_problems(experiment(align={"to": "events", "delays": [1, 2]}), None)
+    problems = find_problems(experiment(align={"to": "events", "delays": [1, 2]}), None)
     assert any("have no delays" in line for line in problems)
 
 
 def test_runs_inside_and_blocks_outside_go_together(tmp_path):
     mixed = experiment(encode={"outer": {"kind": "blocks", "n": 6, "gap": 4}})
-    assert encoding.find_problems(mixed, None) == []
+    assert find_problems(mixed, None) == []
     prepared = encoding.prepare(mixed, None)
     store = Store(tmp_path)
     compute = encoding.Computer(prepared, store)
@@ -228,7 +227,7 @@ def test_runs_inside_and_blocks_outside_go_together(tmp_path):
 )
 def test_a_ceiling_that_cannot_be_made_is_a_problem(kinds, expected):
     few = experiment(data={"set": "simulated", "n_subjects": 2}, report={"ceilings": kinds})
-    assert any(expected in line for line in encoding.find_problems(few, None))
+    assert any(expected in line for line in find_problems(few, None))
 
 
 def test_where_a_model_lies_does_not_name_its_cell(tmp_path):
@@ -259,13 +258,13 @@ def test_a_gap_shorter_than_the_delays_is_warned_of(caplog):
 
 def test_rows_with_a_clock_of_their_own_do_not_fit_responses_to_single_events():
     features = {"late": {"extractor": "words", "quantities": ["rate"], "timing": "offset"}}
-    problems = encoding.find_problems(experiment(features=features, align={"to": "events", "delays": [0]}), None)
+    problems = find_problems(experiment(features=features, align={"to": "events", "delays": [0]}), None)
     assert any(line.startswith("features.late: its rows have a clock of their own") for line in problems)
-    assert encoding.find_problems(experiment(features=features), None) == []
+    assert find_problems(experiment(features=features), None) == []
 
 
 def test_series_that_the_data_set_does_not_bring_are_a_problem():
-    problems = encoding.find_problems(experiment(features={"sound": {"extractor": "series"}}), None)
+    problems = find_problems(experiment(features={"sound": {"extractor": "series"}}), None)
     assert problems == [
         "features.sound: the data set brings no series along, or its settings leave them out",
     ]
@@ -366,7 +365,7 @@ def test_a_joint_model_is_that_of_the_spaces_side_by_side(tmp_path):
 def test_spaces_of_several_layers_cannot_be_joined():
     several = {**THREE, "gpt2": {"extractor": "text", "model": "shipped", "layers": [0, 2]}}
     table = experiment(features=several, encode={"together": ["rate", "gpt2"]})
-    assert encoding.find_problems(table, None) == [
+    assert find_problems(table, None) == [
         "encode.together: feature space 'gpt2' has several layers or weights; what is joined is one matrix: "
         "choose one layer"
     ]
@@ -375,7 +374,7 @@ def test_spaces_of_several_layers_cannot_be_joined():
 def test_dissimilarities_are_not_encoded(tmp_path):
     whole = experiment().table()
     rdms = parse_experiment({**whole, "data": {"set": "kriegeskorte2008"}})
-    assert encoding.find_problems(rdms, tmp_path) == [
+    assert find_problems(rdms, tmp_path) == [
         "data.set: kriegeskorte2008 has no responses to encode; with [compare] its dissimilarities are compared"
     ]
 
@@ -395,29 +394,6 @@ def test_bad_samples_are_neither_fitted_nor_scored_and_delays_reach_across_them(
     np.testing.assert_array_equal(compute.spaces(candidate)["length"], full[~bad])
 
 
-@pytest.fixture
-def meg(monkeypatch):
-    """A continuous recording of 2 runs at 50 Hz: channel A follows word length 100 ms after the onset, B is noise."""
-    rng = np.random.default_rng(0)
-    rows, events, values = [], [], []
-    for run in ("1", "2", "3", "4"):
-        n_words = 60
-        onsets = 1.0 + np.cumsum(rng.uniform(0.3, 0.6, n_words))
-        text = ["a" * n for n in rng.integers(1, 9, n_words)]
-        events.append(pd.DataFrame({"run": run, "onset": onsets, "duration": 0.2, "word": text}))
-        times = np.arange(0, onsets[-1] + 2, 0.02)
-        rows.append(pd.DataFrame({"run": run, "time": times, "duration": 0.02, "bad": times > onsets[-3] + 0.1}))
-        driven = np.zeros(len(times))
-        driven[np.rint(onsets / 0.02).astype(int) + 5] = [len(word) for word in text]
-        noise = rng.standard_normal((len(times), 2))
-        values.append(np.column_stack([driven, np.zeros(len(times))]) + 0.5 * noise)
-    columns = pd.DataFrame({"subject": "s", "target": ["A", "B"], "channel_type": "mag", "x": 0.0, "y": 0.0, "z": 0.1})
-    recorded = Responses(1e-13 * np.vstack(values), pd.concat(rows, ignore_index=True), columns)
-    recording = Recording(pd.concat(events, ignore_index=True), recorded)
-    monkeypatch.setattr(encoding.DATASETS["simulated"], "load", lambda *_: recording)
-    return recording
-
-
 def computed_in(folder, table):
     prepared, store = encoding.prepare(table, None), Store(folder)
     compute = encoding.Computer(prepared, store)
@@ -433,7 +409,7 @@ LENGTH = {"length": {"extractor": "words", "quantities": ["length"]}}
 def test_epochs_are_scored_at_every_lag_and_peak_where_the_brain_follows(meg, tmp_path):
     table = experiment(align={"to": "epochs", "delays": [0], "epochs": {"tmin": -0.1, "tmax": 0.3}})
     table = parse_experiment(table.table() | {"features": LENGTH})
-    assert encoding.find_problems(table, None) == []
+    assert find_problems(table, None) == []
     tables, prepared = computed_in(tmp_path, table)
     assert prepared.provenance["epochs"]["dropped"]
     assert len(prepared.recording.responses.rows) < len(meg.events)
@@ -503,7 +479,7 @@ def test_the_lag_scan_peaks_at_the_planted_delay_and_the_control_is_flat(meg, tm
     table = experiment(align={"delays": [4, 5, 6]}).table() | {"features": LENGTH}
     table["report"] = {"clock": {"features": "length", "reach": 8, "n_controls": 19}}
     table = parse_experiment(table)
-    assert encoding.find_problems(table, None) == []
+    assert find_problems(table, None) == []
     tables, _ = computed_in(tmp_path, table)
     of_a = tables["clock"].query("target == 'A'").set_index("seconds")["score"]
     assert len(of_a) == 17
@@ -518,7 +494,7 @@ def test_the_lag_scan_peaks_at_the_planted_delay_and_the_control_is_flat(meg, tm
 def test_a_clock_is_checked_only_where_there_is_one(meg):
     table = experiment(align={"to": "epochs", "delays": [0]}).table() | {"features": LENGTH}
     table["report"] = {"clock": {"features": "length"}}
-    problems = encoding.find_problems(parse_experiment(table), None)
+    problems = find_problems(parse_experiment(table), None)
     assert problems == ["report.clock: there is no clock to check with align.to = 'epochs'"]
     table["report"] = {"clock": {"features": "lenght"}}
     with pytest.raises(BadConfig, match=r"report\.clock\.features: no feature space 'lenght' \(did you mean 'length'"):

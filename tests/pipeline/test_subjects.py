@@ -24,6 +24,13 @@ def test_the_group_mean_weighs_subjects_equally_whatever_their_units():
     assert np.allclose(with_mean.values[:, 3], (shared[:, 0] - shared.mean()) / shared.std())
 
 
+def test_the_group_mean_knows_regions_and_places():
+    one = responses(np.random.default_rng(0).standard_normal((9, 4)), "1", ("a", "b"))
+    columns = one.columns.assign(roi=["STG", "IFG"] * 2, hemisphere=["left", "right"] * 2)
+    of_mean = with_group_mean(Responses(one.values, one.rows, columns)).columns.iloc[4:]
+    assert of_mean[["roi", "hemisphere"]].to_numpy().tolist() == [["STG", "left"], ["IFG", "right"]]
+
+
 def test_one_subject_has_no_group_mean():
     alone = responses(np.random.default_rng(0).standard_normal((5, 2)), "1")
     assert with_group_mean(alone) is alone

@@ -49,3 +49,24 @@ def test_many_regions_are_cut_with_a_note():
 def test_nothing_to_draw_is_said():
     assert "no accuracies" in decoding.accuracies(TABLE.iloc[:0], FOLDS, NULLS).texts[0].get_text()
     assert "no confusions" in decoding.confusions(confusions(1).iloc[:0]).texts[0].get_text()
+
+
+def test_scores_over_time_have_their_band_chance_and_significant_times():
+    times = np.arange(-1, 3) * 0.1
+    rows = {"time": times, "score": [0.5, 0.52, 0.8, 0.7], "score_sem": 0.02, "chance": 0.5}
+    rows |= {"null_mean": 0.5, "null_95": 0.55, "p_corrected": [1.0, 0.4, 0.02, 0.05]}
+    table = pd.concat([pd.DataFrame({"roi": roi, **rows}) for roi in ("a", "b")], ignore_index=True)
+    first, second = decoding.scores_over_time(table, ylabel="roc_auc").axes
+    assert (first.get_title(), second.get_title()) == ("a", "b")
+    lines = {line.get_label(): line for line in first.get_lines()}
+    assert lines["p <= .05, corrected"].get_xdata().tolist() == pytest.approx([0.1, 0.2])
+    assert lines["chance"].get_ydata()[0] == 0.5
+    assert any(line.get_ydata() is not None and np.allclose(line.get_ydata(), rows["score"]) for line in
+               first.get_lines() if len(line.get_ydata()) == 4)  # fmt: skip
+    assert len(first.collections) == 2  # permuted labels, and the standard error
+    plain = table.assign(null_mean=np.nan, null_95=np.nan, p_corrected=np.nan, score_sem=np.nan)
+    (ax, _) = decoding.scores_over_time(plain, ylabel="accuracy").axes
+    assert len(ax.collections) == 0
+    many = pd.concat([table[table["roi"] == "a"].assign(roi=f"r{i}") for i in range(8)])
+    assert decoding.scores_over_time(many, ylabel="accuracy").get_suptitle() == "the first 6 of 8 regions"
+    assert "no scores" in decoding.scores_over_time(table.iloc[:0], ylabel="accuracy").texts[0].get_text()
