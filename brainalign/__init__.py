@@ -17,6 +17,8 @@ _PUBLIC = {
     "StackingCV": "brainalign.encode.stacking",
     "cross_validate": "brainalign.encode.score",
     "delay": "brainalign.align.delays",
+    "evoked_functions": "brainalign.export",
+    "evoked_scores": "brainalign.export",
     "from_array": "brainalign.data",
     "from_epochs": "brainalign.data",
     "from_frame": "brainalign.data",
@@ -26,6 +28,9 @@ _PUBLIC = {
     "partition_variance": "brainalign.encode.partition",
     "plan_ridge": "brainalign.encode.engine.plan",
     "read_experiment": "brainalign.config",
+    "score_image": "brainalign.export",
+    "score_surface": "brainalign.export",
+    "scores_frame": "brainalign.export",
     "to_samples": "brainalign.align.samples",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: demo | init | check | plan | run | status | report | fetch | info.
+"""The command line: demo | init | check | plan | run | status | clean | report | export | fetch | info | simulate.
 
 Results go to standard output, progress and problems to standard error. Exit status: 0 done; 1 something failed and the
 message says what; 2 the command or its configuration is wrong; 75 stopped early by SIGUSR1 or SIGUSR2, run again; 130
@@ -43,17 +43,21 @@ VERBOSE = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stan
 # How long an OpenMP thread waits for work before it gives up its core. With the default, two programs that share two
 # cores run at a fifth of this speed (1,800 instead of 9,500 tokens/s each); alone, a program loses nothing by it.
 SPIN_COUNT = "10000"
+TO_STDERR = "brainalign: standard error"  # name of the log handler
 
 
 def _log_to_stderr(verbose: bool) -> None:
     level = logging.DEBUG if verbose else logging.INFO
     package = logging.getLogger("brainalign")
     package.setLevel(level)
-    if not package.handlers:
+    handler = next((known for known in package.handlers if known.name == TO_STDERR), None)
+    if handler is None:
         handler = logging.StreamHandler()
+        handler.set_name(TO_STDERR)
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
         package.addHandler(handler)
         package.propagate = False
+    handler.stream = sys.stderr  # of a second call in one process it may be another
 
 
 def _read(file: Path, settings: list[str] | None, more: list[str] | None):
@@ -102,11 +106,11 @@ def check(
     verbose: VERBOSE = False,
 ) -> None:
     """Find every bad input before any work."""
-    from brainalign.pipeline import METHODS
+    from brainalign.pipeline.problems import find_problems
 
     _log_to_stderr(verbose)
     experiment = _read(file, settings, more)
-    problems = METHODS[experiment.method].find_problems(experiment, data_dir)
+    problems = find_problems(experiment, data_dir)
     if problems:
         raise BadConfig(problems, str(file))
     print(f"{file}: ready to run")
@@ -164,17 +168,23 @@ def _run(file, *, settings, more, data_dir, out, overwrite, verbose) -> None:
     _log_to_stderr(verbose)
     with handled() as stop:
         from brainalign import report
-        from brainalign.pipeline import METHODS
+        from brainalign.pipeline.problems import check
         from brainalign.results import run_experiment
 
         experiment = _read(file, settings, more)
-        problems = METHODS[experiment.method].find_problems(experiment, data_dir)
+        problems, prepared = check(experiment, data_dir)
         if problems:
             raise BadConfig(problems, str(file))
         folder = out or Path("results") / experiment.name
         with _progress() as on_progress:
             outcome = run_experiment(
-                experiment, folder, data_dir=data_dir, overwrite=overwrite, stop=stop, on_progress=on_progress
+                experiment,
+                folder,
+                data_dir=data_dir,
+                prepared=prepared,
+                overwrite=overwrite,
+                stop=stop,
+                on_progress=on_progress,
             )
         if outcome.failed:
             names = ", ".join(cell.name for cell, _ in outcome.failed)
@@ -183,8 +193,9 @@ def _run(file, *, settings, more, data_dir, out, overwrite, verbose) -> None:
             )
         if stop:
             raise typer.Exit(TEMPORARY_FAILURE)
-        page = report.write(folder)
-        print(report.best_of(folder))
+        tables = report.Tables(folder)
+        page = report.write(folder, tables=tables)
+        print(report.best_of(folder, tables=tables))
         print(f"\nreport: {page}")
 
 
@@ -214,15 +225,47 @@ def status(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A results folder.")],
     data_dir: DATA_DIR = None,
 ) -> None:
-    """Say which cells of a results folder are finished, missing, damaged or stale (exit status 1 unless finished)."""
-    from brainalign.results import cell_states
+    """Say which cells of a results folder are finished, missing, damaged or stale (exit status 1 unless finished).
+
+    Cells left over from other settings are told, and change nothing: `clean` removes them.
+    """
+    from brainalign.results import LEFT_OVER, cell_states
 
     states = cell_states(folder, data_dir=data_dir)
-    print(states.to_string(index=False))
+    print(states.drop(columns="bytes").to_string(index=False))
     counts = states["state"].value_counts()
     print(", ".join(f"{n} {state}" for state, n in counts.items()))
-    if set(states["state"]) != {"finished"}:
+    left = states[states["state"] == LEFT_OVER]
+    if len(left):
+        print(f"what is left over takes {_megabytes(left)}; `brainalign clean {folder}` removes it")
+    if set(states["state"]) - {LEFT_OVER} != {"finished"}:
         raise typer.Exit(1)
+
+
+@app.command()
+def clean(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A results folder.")],
+    data_dir: DATA_DIR = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+) -> None:
+    """Remove the cells left over from other settings, after naming them; never those of the present ones."""
+    from brainalign.results import LEFT_OVER, cell_states, remove_left_over
+
+    states = cell_states(folder, data_dir=data_dir)
+    left = states[states["state"] == LEFT_OVER]
+    if not len(left):
+        print(f"{folder}: nothing is left over from other settings")
+        return
+    for row in left.itertuples():
+        print(f"{row.bytes / 1e6:10.1f} MB  {row.cell}")
+    if not yes:
+        typer.confirm(f"remove these {len(left)} cells, {_megabytes(left)}?", abort=True)
+    remove_left_over(folder, states)
+    print(f"{folder}: removed {len(left)} cells, {_megabytes(left)}")
+
+
+def _megabytes(states) -> str:
+    return f"{states['bytes'].sum() / 1e6:.1f} MB"
 
 
 @app.command()
@@ -232,6 +275,25 @@ def report(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A resu
 
     _log_to_stderr(False)
     print(f"report: {report.write(folder)}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A results folder.")],
+    to: Annotated[
+        str, typer.Option("--to", help="fif (mne evoked data), nifti (volumes), gifti (surfaces), or csv (a table).")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the files; default FOLDER/export.")] = None,
+    feature_space: Annotated[str | None, typer.Option("--feature-space", help="One; default all.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Default that of the experiment.")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", help="Default the group mean, or the first.")] = None,
+) -> None:
+    """Write the scores of a results folder as files of other tools: mne, nibabel, nilearn, spreadsheets."""
+    from brainalign.export import write_objects
+
+    chosen = {"feature_space": feature_space, "metric": metric, "subject": subject}
+    for path in write_objects(folder, out or folder / "export", to=to, **chosen):
+        print(path)
 
 
 @app.command()
@@ -304,9 +366,41 @@ def info(
     ] = None,
 ) -> None:
     """Describe a data set (citation, licence, facts), or list data sets, extractors, analyses and models."""
-    from brainalign.results import describe_data_set, list_everything
+    from brainalign.catalogue import describe_data_set, list_everything
 
     print(describe_data_set(name) if name else list_everything())
+
+
+simulate = typer.Typer(help="Networks from 1943 on: what was published beside what is obtained.", no_args_is_help=True)
+app.add_typer(simulate, name="simulate")
+
+
+@simulate.command("list")
+def list_simulations() -> None:
+    """List the simulations by name, and what each asks."""
+    from brainalign.simulations import first_line, simulation_files
+
+    files = simulation_files()
+    width = max(map(len, files), default=0)
+    for name, path in files.items():
+        print(f"{name:{width}}  {first_line(path)}")
+
+
+@simulate.command("run")
+def run_simulation(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A simulation; `simulate list` names them.")],
+    more: OVERRIDES = None,
+    settings: SET = None,
+    out: OUT = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the results of other settings.")] = False,
+) -> None:
+    """Run a simulation: tables, figures and report.html, published beside obtained."""
+    from brainalign import simulations
+
+    path, folder = simulations.find_simulation(name), out or Path("results") / name
+    overrides = (*(settings or ()), *(more or ()))
+    print(simulations.run_simulation(path, folder, overrides=overrides, overwrite=overwrite))
+    print(f"\nreport: {folder / 'report.html'}")
 
 
 def main() -> None:

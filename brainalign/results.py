@@ -4,7 +4,6 @@
 encoding experiment `scores.tsv`, of a comparison `similarities.tsv`, and beside them those that the report draws from.
 """
 
-import inspect
 import json
 import logging
 import os
@@ -12,6 +11,7 @@ import platform
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,19 +19,18 @@ from brainalign import __version__
 from brainalign.arrays import read_tsv, write_tsv
 from brainalign.config import Experiment, read_experiment, render
 from brainalign.data import DATASETS
-from brainalign.data._manifest import Manifest, in_bytes, load_manifest, manifest_names
+from brainalign.data._manifest import load_manifest, manifest_names
 from brainalign.errors import BrainalignError, MissingData
-from brainalign.extract import EXTRACTORS
 from brainalign.files import whole_file, write_file
 from brainalign.jobs.run import Outcome, run_cells
 from brainalign.jobs.signals import StopRequest
-from brainalign.jobs.store import Store, problem_of
+from brainalign.jobs.store import Store
 from brainalign.pipeline import METHODS
-from brainalign.pipeline.packaged import analysis_files
 
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "transformers", "mne", "nilearn")
+LEFT_OVER = "left over"
 TABLE_FILES = ("provenance.json", "report.html")  # written after the tables
 TEXT = (
     "subject", "family", "feature_space", "weights", "layer", "target", "metric", "comparison", "ceiling_kind", "run",
@@ -44,6 +43,7 @@ def run_experiment(
     folder: Path,
     *,
     data_dir: Path | None = None,
+    prepared: Any = None,
     overwrite: bool = False,
     stop: StopRequest | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
@@ -57,6 +57,8 @@ def run_experiment(
         Made if absent.
     data_dir : Path, optional
         The folder that holds one folder per data set.
+    prepared : optional
+        The experiment as `pipeline.problems.check` has prepared it, whose data are then not loaded again.
     overwrite : bool
         Whether the folder may hold the results of another configuration; cells whose settings are the same are kept.
     stop, on_progress
@@ -68,14 +70,15 @@ def run_experiment(
         The folder holds results of another configuration, or is the data folder.
     """
     _claim(folder, experiment, data_dir, overwrite)
-    method = METHODS[experiment.method]
-    prepared = method.prepare(experiment, data_dir)
     store = Store(folder / "cells")
-    compute = method.Computer(prepared, store)
-    outcome = run_cells(compute, prepared.cells, store, stop=stop, on_progress=on_progress)
-    log.info("%d cells computed, %d stored before", len(outcome.computed), len(outcome.stored))
-    if outcome.complete:
-        write_tables(prepared, store, folder)
+    with store.in_use():
+        method = METHODS[experiment.method]
+        prepared = prepared or method.prepare(experiment, data_dir)
+        compute = method.Computer(prepared, store)
+        outcome = run_cells(compute, prepared.cells, store, stop=stop, on_progress=on_progress)
+        log.info("%d cells computed, %d stored before", len(outcome.computed), len(outcome.stored))
+        if outcome.complete:
+            write_tables(prepared, store, folder)
     return outcome
 
 
@@ -189,25 +192,52 @@ def cell_states(folder: Path, *, data_dir: Path | None = None) -> pd.DataFrame:
     Returns
     -------
     states : DataFrame
-        Columns `cell state why`, the tables of results after the cells; a state is "finished", "missing", "damaged" (a
-        file is missing or changed), or "stale" (finished, but its data, model, settings or the version of brainalign
-        have changed since).
+        Columns `cell state why bytes`, the tables of results after the cells (`bytes` 0); a state is "finished",
+        "missing", "damaged" (a file is missing or changed), "stale" (a table of other cells), or "left over": a cell
+        of other data, models, settings or another version of brainalign, or half of one, which nothing here reads.
     """
     experiment = read_config(folder)
     prepared = METHODS[experiment.method].prepare(experiment, data_dir)
     store = Store(folder / "cells")
-    rows, wanted = [], set()
+    rows = []
     for cell in prepared.cells:
-        wanted.add(cell.folder)
         problem = store.problem(cell) if store.has(cell) else None
         state = "missing" if not store.has(cell) else "damaged" if problem else "finished"
-        rows.append({"cell": cell.folder, "state": state, "why": problem or ""})
-    for name in store.finished():
-        if name not in wanted:
-            why = problem_of(store.root / name) or "no cell of the present data, models, settings and version"
-            rows.append({"cell": name, "state": "stale", "why": why})
+        rows.append({"cell": cell.folder, "state": state, "why": problem or "", "bytes": store.bytes_of(cell.folder)})
+    for name in store.others(prepared.cells):
+        why = "of other data, models, settings or another version"
+        rows.append({"cell": name, "state": LEFT_OVER, "why": why, "bytes": store.bytes_of(name)})
     rows += _table_states(folder, prepared)
     return pd.DataFrame(rows)
+
+
+def remove_left_over(folder: Path, states: pd.DataFrame) -> None:
+    """Remove the cells of a results folder that are left over from other settings, data or versions.
+
+    Parameters
+    ----------
+    folder : Path
+    states : DataFrame
+        Of `cell_states`.
+
+    Raises
+    ------
+    BrainalignError
+        A cell or table of the present settings is not finished (with other data or another version of brainalign, what
+        is left over may be all there is), or a run is going on in the folder, or went by since `states` were made.
+    """
+    unfinished = states[~states["state"].isin(["finished", LEFT_OVER])]
+    if len(unfinished):
+        raise BrainalignError(
+            f"{folder}: {len(unfinished)} of what the present settings ask for is not finished, the first is "
+            f"{unfinished['cell'].iloc[0]} ({unfinished['state'].iloc[0]}); run it to its end, then clean"
+        )
+    store, names = Store(folder / "cells"), states.loc[states["state"] == LEFT_OVER, "cell"]
+    with store.alone():
+        if set(names) & set(read_provenance(folder)["cells"]):
+            raise BrainalignError(f"{folder}: another run went by since its cells were looked at; look again")
+        for name in names:
+            store.remove(name)
 
 
 def _table_states(folder: Path, prepared) -> list[dict]:
@@ -219,55 +249,6 @@ def _table_states(folder: Path, prepared) -> list[dict]:
         state = "missing" if not (folder / name).exists() else "finished"
         if state == "finished" and written["cells"] != [cell.folder for cell in prepared.cells]:
             state = "stale"
-        states.append({"cell": name, "state": state, "why": "" if state == "finished" else "run again"})
+        why = "" if state == "finished" else "run again"
+        states.append({"cell": name, "state": state, "why": why, "bytes": 0})
     return states
-
-
-def describe_data_set(name: str) -> str:
-    """Title, citation, licence, facts and files of a data set, as text.
-
-    Raises
-    ------
-    UnknownName
-        No data set and no manifest has this name.
-    """
-    if name in DATASETS and name not in manifest_names():
-        return f"{name}: {inspect.getdoc(DATASETS[name])}"
-    manifest = load_manifest(name)
-    lines = [
-        f"{manifest.name}: {manifest.title}",
-        f"citation: {manifest.citation}",
-        f"doi: {manifest.doi}",
-        f"licence: {manifest.licence}",
-        *(f"note: {note}" for note in manifest.notes),
-        *(f"left out by default: {who}: {why}" for who, why in manifest.exclusions.items()),
-        *(f"{fact} = {value}" for fact, value in manifest.facts.items()),
-        *(f"{what} = {published.value} [{published.source}]" for what, published in manifest.published.items()),
-        f"{len(manifest.files)} files, {in_bytes(sum(file.bytes for file in manifest.files))}",
-        *_more_files(manifest),
-        "loader: " + ("yes" if name in DATASETS else "not yet"),
-    ]
-    return "\n".join(lines)
-
-
-def _more_files(manifest: Manifest) -> list[str]:
-    """Say what `fetch` gets only when it is asked for, and where the files are that it cannot get."""
-    lines = []
-    if manifest.listed:
-        size = in_bytes(sum(file.bytes for file in manifest.listed))
-        lines.append(f"{len(manifest.listed)} more files with --include PATTERN, {size} ({manifest.listing.source})")
-    if manifest.deposit:
-        lines.append(f"deposited at {manifest.deposit.url}: {manifest.deposit.terms}")
-    return lines
-
-
-def list_everything() -> str:
-    """Names of data sets, extractors and packaged analyses."""
-    return "\n".join(
-        [
-            f"data sets:  {', '.join(sorted({*DATASETS, *manifest_names()}))}",
-            f"extractors: {', '.join(EXTRACTORS)}",
-            f"analyses:   {', '.join(path.stem for path in analysis_files())}",
-            "`brainalign info NAME` describes a data set, `brainalign init FILE --like ANALYSIS` writes an experiment",
-        ]
-    )

@@ -36,8 +36,13 @@ ALLOWED = {
     "jobs": BASE | {"config"},
     "plots": {"arrays", "encode", "stats", "errors"},
     "results": BASE | BORDERS | {"", "arrays", "config", "jobs", "pipeline"},
+    "catalogue": BASE | {"data", "extract", "pipeline.packaged"},
+    "export": BASE | {"arrays", "config", "pipeline", "results"},
     "report": BASE | {"arrays", "config", "encode", "pipeline", "plots", "results"},
-    "cli": BASE | BORDERS | {"", "config", "jobs", "pipeline", "report", "results"},
+    "simulations": BASE | {"", "arrays", "config", "pipeline.packaged", "report.page"},
+    "cli": BASE
+    | BORDERS
+    | {"simulations", "", "config", "jobs", "pipeline", "report", "results", "catalogue", "export"},
 }
 
 NUMERIC = {"numpy", "scipy", "sklearn"}
@@ -77,8 +82,11 @@ HEAVY = {
     "pipeline": {"numpy", "pandas"},
     "results": {"pandas"},
     "jobs": set(),
+    "catalogue": set(),
+    "export": {"numpy", "pandas", "mne", "nibabel", "nilearn"},
     "plots": {"numpy", "pandas", "matplotlib", "nilearn", "nibabel", "mne"},
     "report": {"numpy", "pandas", "matplotlib", "mne"},
+    "simulations": {"pandas"},
     "cli": {"pandas", "rich", "typer"},
 }
 HEAVY_LIBRARIES = set().union(*HEAVY.values()) | {"dask", "himalaya", "tqdm", "requests"}

@@ -1,3 +1,4 @@
+import io
 import os
 import re
 import signal
@@ -52,7 +53,7 @@ def brainalign(monkeypatch, capfd):
 def test_help_names_every_command():
     result = CliRunner().invoke(cli.app, ["--help"])
     assert result.exit_code == 0
-    for command in ("demo", "init", "check", "plan", "run", "status", "report", "fetch", "info"):
+    for command in ("demo", "init", "check", "plan", "run", "status", "clean", "report", "export", "fetch", "info"):
         assert re.search(rf"\b{command}\b", result.output)
 
 
@@ -79,9 +80,29 @@ def test_run_prints_the_best_and_ends_with_the_report(brainalign, small, tmp_pat
     assert "0 cells computed, 2 stored before" in err
     status, out, _ = brainalign("status", "out")
     assert status == 0
-    assert "9 finished" in out
+    assert "12 finished" in out
     status, out, _ = brainalign("report", "out")
     assert (status, out) == (0, "report: out/report.html\n")
+
+
+def test_clean_names_what_is_left_over_and_asks(brainalign, small, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))  # nobody answers
+    brainalign("run", small, "--out", "out")
+    assert brainalign("clean", "out")[:2] == (0, "out: nothing is left over from other settings\n")
+    brainalign("run", small, "align.delays=[1]", "--out", "out", "--overwrite")
+    status, out, _ = brainalign("status", "out")
+    assert status == 0
+    assert "1 left over" in out
+    assert "`brainalign clean out` removes it" in out
+    cell = next(line.split()[0] for line in out.splitlines() if "left over" in line)
+    status, out, _ = brainalign("clean", "out")
+    assert status == 1
+    assert cell in out
+    status, out, _ = brainalign("clean", "out", "--yes")
+    assert status == 0
+    assert f"MB  {cell}" in out
+    status, out, _ = brainalign("status", "out")
+    assert (status, "left over" in out) == (0, False)
 
 
 def test_settings_after_set_and_beside_it(brainalign, small):
@@ -261,7 +282,7 @@ def test_signals_end_a_run_with_their_status_and_a_rerun_continues(brainalign, s
     cells = small.parent / "out" / "cells"
     assert list(cells.glob("[!.]*/cell.json"))
     assert brainalign("run", small, "--out", "out")[0] == 0
-    assert not list(cells.glob(".*"))
+    assert [path.name for path in cells.glob(".*")] == [".in_use"]  # nothing half-written
     assert brainalign("status", "out")[0] == 0
 
 

@@ -5,16 +5,10 @@ import pytest
 
 from brainalign import report
 from brainalign.config import FRAMES, parse_experiment
-from brainalign.errors import BadConfig, BrainalignError, MissingData, UnknownName
+from brainalign.errors import BadConfig, BrainalignError, MissingData
 from brainalign.pipeline.scores import COLUMNS
 from brainalign.report import encoding
-from brainalign.results import (
-    cell_states,
-    describe_data_set,
-    list_everything,
-    read_table,
-    run_experiment,
-)
+from brainalign.results import cell_states, read_table, remove_left_over, run_experiment
 
 TABLE = {
     "name": "small",
@@ -47,8 +41,10 @@ def test_every_method_has_its_page():
     from brainalign.pipeline import METHODS
 
     assert list(METHODS) == list(report.PAGES) == list(FRAMES)
+    contract = {"prepare", "Computer", "tabulate", "plan_cells", "TABLES", "LOADED_BY"}
+    contract |= {"problems_of_settings", "problems_of_prepared"}
     for name in METHODS:
-        assert {"prepare", "Computer", "tabulate", "find_problems", "plan_cells", "TABLES"} <= set(vars(METHODS[name]))
+        assert contract <= set(vars(METHODS[name]))
         assert {"add_sections", "methods", "summary"} <= set(vars(report.PAGES[name]))
 
 
@@ -158,8 +154,74 @@ def test_status_names_missing_damaged_and_stale(finished, tmp_path):
     assert states[cells[1].name] == "damaged"
     (folder / "config.toml").write_text(text.replace("delays = [1, 2, 3, 4]", "delays = [1, 2]"))
     states = cell_states(folder)
-    assert "stale" in set(states["state"])
+    assert "left over" in set(states["state"])
     assert (states["state"] == "missing").sum() == len(cells)
+    assert states.set_index("cell").loc["scores.tsv", "state"] == "stale"
+    with pytest.raises(BrainalignError, match=r"is not finished, the first is score.*missing.*then clean"):
+        remove_left_over(folder, states)
+    assert len(cell_states(folder)) == len(states)
+
+
+def small(**align):
+    return parse_experiment({**TABLE, "features": {"words": TABLE["features"]["words"]}, "align": align})
+
+
+@pytest.fixture
+def twice(tmp_path):
+    """A folder with a run of other delays before the present one."""
+    run_experiment(small(delays=[1, 2]), tmp_path)
+    run_experiment(small(delays=[1]), tmp_path, overwrite=True)
+    report.write(tmp_path)
+    return tmp_path
+
+
+def test_what_another_configuration_left_is_told_and_removed_and_nothing_else(twice):
+    half = twice / "cells" / ".half.score-words-0000"
+    half.mkdir()
+    (half / "part.npy").write_bytes(b"1234")
+    states = cell_states(twice)
+    left = states[states["state"] == "left over"].set_index("cell")["bytes"]
+    before = {p for p in twice.rglob("*") if p.is_file()}
+    assert len(left) == 2
+    assert left[half.name] == 4
+    assert all(size == sum(p.stat().st_size for p in before if name in p.parts) for name, size in left.items())
+    remove_left_over(twice, states)
+    gone = before - {p for p in twice.rglob("*") if p.is_file()}
+    assert {p.relative_to(twice / "cells").parts[0] for p in gone} == set(left.index)
+    assert set(cell_states(twice)["state"]) == {"finished"}
+    assert run_experiment(small(delays=[1]), twice).computed == []
+
+
+def test_nothing_is_removed_while_a_run_is_going_on(twice):
+    from brainalign.jobs.store import Store
+
+    states = cell_states(twice)
+    with Store(twice / "cells").in_use(), pytest.raises(BrainalignError, match="a run is going on"):
+        remove_left_over(twice, states)
+    assert cell_states(twice).equals(states)
+
+
+def test_a_run_says_that_it_is_going_on(tmp_path, monkeypatch):
+    from brainalign import results
+    from brainalign.jobs.store import Store
+
+    def look(*_, **__):
+        with pytest.raises(BrainalignError, match="a run is going on"), Store(tmp_path / "cells").alone():
+            pass
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results, "run_cells", look)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(small(delays=[1]), tmp_path)
+
+
+def test_what_became_the_present_configuration_meanwhile_is_not_removed(twice):
+    states = cell_states(twice)
+    run_experiment(small(delays=[1, 2]), twice, overwrite=True)
+    with pytest.raises(BrainalignError, match="another run went by"):
+        remove_left_over(twice, states)
+    report.write(twice)
+    assert (cell_states(twice)["state"] == "finished").sum() == len(states) - 1
 
 
 def test_provenance_says_what_the_numbers_came_from_and_hides_who(finished):
@@ -209,15 +271,6 @@ def test_hostile_names_are_escaped(finished, tmp_path):
 def test_an_unfinished_folder_says_so(tmp_path):
     with pytest.raises(MissingData, match=r"no config.toml"):
         report.write(tmp_path)
-
-
-def test_info_describes_data_sets(repository):
-    text = describe_data_set("brennan2016")
-    for expected in ("Brennan", "CC BY 4.0", "s33", "files"):
-        assert expected in text
-    assert "brennan2016" in list_everything()
-    with pytest.raises(UnknownName):
-        describe_data_set("brennan2015")
 
 
 def test_a_grid_that_is_too_narrow_is_warned_of(tmp_path, caplog):

@@ -12,17 +12,18 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from brainalign.errors import MissingData
+from brainalign.errors import BrainalignError, MissingData
 from brainalign.files import flush, sha256_of
 from brainalign.jobs.cells import Cell
 
 RECEIPT = "cell.json"
 HALF = ".half."
 LOCK = "lock"
+IN_USE = ".in_use"
 
 
 def _is_running(pid: int) -> bool:
@@ -105,14 +106,55 @@ class Store:
                 if done or [path.name for path in folder.iterdir()] == [LOCK]:
                     shutil.rmtree(folder, ignore_errors=True)
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep `alone` from other processes inside the block; where the file system has no locks, nothing is kept."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / IN_USE).open("a") as lock:
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only process that uses the store inside the block.
+
+        Raises
+        ------
+        BrainalignError
+            Another process, on this machine or another that locks the same file system, is using it.
+        """
+        with (self.root / IN_USE).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BrainalignError(f"{self.root}: a run is going on here; wait for its end") from None
+            except OSError as error:
+                raise BrainalignError(f"{self.root}: cannot tell whether a run is going on here: {error}") from None
+            yield
+
+    def others(self, cells: Sequence[Cell]) -> list[str]:
+        """Folder names of cells, finished or half done, that are none of these."""
+        wanted = {cell.folder for cell in cells}
+        half = sorted(p.name for p in self.root.glob(f"{HALF}*") if p.name.removeprefix(HALF) not in wanted)
+        return [*(name for name in self.finished() if name not in wanted), *half]
+
+    def bytes_of(self, name: str) -> int:
+        """Size of the files of a cell's folder, 0 where there is none."""
+        return sum(path.stat().st_size for path in (self.root / name).rglob("*") if path.is_file())
+
+    def remove(self, name: str) -> None:
+        """Remove a cell by the name of its folder, its receipt first so that it never looks complete."""
+        (self.root / name / RECEIPT).unlink(missing_ok=True)
+        shutil.rmtree(self.root / name, ignore_errors=True)
+
     def problem(self, cell: Cell) -> str | None:
         """Say what is wrong with a finished cell (a file missing, changed), or None."""
         return problem_of(self.path(cell))
 
     def discard(self, cell: Cell) -> None:
-        """Remove a finished cell, its receipt first so that it never looks complete."""
-        (self.path(cell) / RECEIPT).unlink(missing_ok=True)
-        shutil.rmtree(self.path(cell), ignore_errors=True)
+        """Remove a finished cell."""
+        self.remove(cell.folder)
 
     def remove_leftovers(self) -> None:
         """Remove the hidden folders of processes of this machine that are gone."""
