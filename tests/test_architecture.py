@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "brainalign"
 
 BASE = {"errors", "registry", "files"}
-CORE = {"encode", "align.delays", "align.hrf", "align.shifts", "compare", "stats", "simulate"}
+CORE = {"encode", "align.delays", "align.hrf", "align.shifts", "align.filters", "compare", "stats", "simulate"}
 BORDERS = {"data", "extract", "align.samples", "align.epochs"}
 
 # unit -> units it may import besides itself
@@ -24,6 +24,7 @@ ALLOWED = {
     "align.hrf": BASE,
     "align.shifts": BASE | {"align.delays"},
     "compare": BASE,
+    "align.filters": BASE,
     "stats": BASE | {"encode.metrics"},
     "simulate": BASE | {"align.hrf"},
     "arrays": {"errors", "files"},
@@ -59,6 +60,7 @@ HEAVY = {
     "align.delays": NUMERIC,
     "align.hrf": NUMERIC,
     "align.shifts": NUMERIC,
+    "align.filters": NUMERIC | {"mne"},
     "compare": NUMERIC,
     "stats": NUMERIC,
     "simulate": NUMERIC | {"torch"},

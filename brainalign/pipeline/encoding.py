@@ -16,6 +16,7 @@ import pandas as pd
 
 from brainalign.align.delays import delay
 from brainalign.align.epochs import sampling_rate, to_epochs
+from brainalign.align.filters import high_pass
 from brainalign.align.samples import sample_of_each_event, to_events, to_samples
 from brainalign.arrays import Activations, Recording
 from brainalign.config import Experiment
@@ -160,6 +161,12 @@ class Prepared:
         return self.recording.responses.provenance
 
     @property
+    def high_passed(self) -> float | None:
+        """Lower edge (Hz) of the band that M/EEG was filtered to, and its features are: with lags in seconds."""
+        lags, l_freq = self.experiment.align.lags, getattr(self.experiment.data.config, "l_freq", None)
+        return l_freq if lags is not None and l_freq else None
+
+    @property
     def Y(self) -> np.ndarray:
         """Responses as they are fitted, (n_samples, n_targets)."""
         return responses_to_fit(self.experiment, self.recording.responses.values)
@@ -288,8 +295,13 @@ class Computer:
 
     def binned(self, cell: Cell, layer: str) -> np.ndarray:
         """Activations on all samples that were recorded, without delays, (n_samples_recorded, n_features)."""
-        activations = load_activations(self.store.path, cell, layer)
-        return to_samples(activations, self.prepared.clock, bin=self.prepared.experiment.align.bin).astype(np.float64)
+        prepared, activations = self.prepared, load_activations(self.store.path, cell, layer)
+        clock = prepared.clock
+        X = to_samples(activations, clock, bin=prepared.experiment.align.bin).astype(np.float64)
+        if prepared.high_passed is None:
+            return X
+        run = clock["run"].to_numpy(str)
+        return high_pass(X, run=run, sfreq=sampling_rate(clock), l_freq=prepared.high_passed)
 
     def score(self, candidate: Candidate, folder: Path) -> None:
         """Write what `cross_validate` gives for all subjects and targets, each array (n_folds, n_targets)."""

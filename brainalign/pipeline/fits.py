@@ -46,6 +46,7 @@ def fit_settings(prepared, does: str, features: list, *, without: tuple[str, ...
         Settings of `[encode]` that have no part in it.
     """
     experiment = prepared.experiment
+    filtered = {} if prepared.high_passed is None else {"features_high_passed": prepared.high_passed}
     settings = {
         "does": does,
         "version": __version__,
@@ -54,7 +55,7 @@ def fit_settings(prepared, does: str, features: list, *, without: tuple[str, ...
         "align": experiment.align.model_dump(mode="json", exclude_none=True),
         "encode": experiment.encode.model_dump(mode="json", exclude=set(without)),
     }
-    return settings | ({"seed": experiment.seed} if experiment.encode.estimator in SEEDED else {})
+    return settings | filtered | ({"seed": experiment.seed} if experiment.encode.estimator in SEEDED else {})
 
 
 def responses_to_fit(experiment: Experiment, values: np.ndarray) -> np.ndarray:

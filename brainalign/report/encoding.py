@@ -215,7 +215,7 @@ def methods(experiment, tables: Tables, provenance: dict) -> str:
         f"Data: {experiment.data.set}, {n_subjects} subject{'s' if n_subjects != 1 else ''} "
         f"({provenance['citation']}); {settings_text(experiment.data.config)}.",
         features_text(experiment),
-        _clock_text(experiment.align, provenance),
+        _clock_text(experiment, provenance),
         _fit_text(experiment.encode),
         "Where a model has several layers, the layer of the nested score was chosen for every target and fold by the "
         "inner splits of the training set; the best layer of a profile is not a score.",
@@ -228,7 +228,8 @@ def methods(experiment, tables: Tables, provenance: dict) -> str:
     return "\n\n".join(filter(None, text))
 
 
-def _clock_text(align, provenance: dict) -> str:
+def _clock_text(experiment, provenance: dict) -> str:
+    align = experiment.align
     if align.to == "events":
         return "Every sample is the response to one event and was paired with its activations."
     if align.to == "epochs":
@@ -245,9 +246,11 @@ def _clock_text(align, provenance: dict) -> str:
         if align.lags is None
         else f"every sample from {align.lags.tmin} to {align.lags.tmax} s"
     )
+    l_freq = getattr(experiment.data.config, "l_freq", None) if align.lags else None
+    filtered = f", high-passed at {l_freq:g} Hz as the recording was" if l_freq else ""
     return (
         f"Activations were brought to the recording's clock by taking the {align.bin} over the events that begin in a "
-        f"sample and delayed by {delayed} within runs."
+        f"sample{filtered}, and delayed by {delayed} within runs."
     )
 
 

@@ -1,10 +1,14 @@
 """Response functions: cells of their own, for what is shown, at whose edges nothing is printed."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
+from brainalign.align.epochs import sampling_rate
+from brainalign.align.filters import high_pass
 from brainalign.config import parse_experiment
 from brainalign.encode.ridge import EdgeWarning, RidgeCV
 from brainalign.encode.splits import Groups
@@ -115,3 +119,26 @@ def test_the_model_is_told_where_the_usable_samples_were(meg, tmp_path, monkeypa
     (told,) = raised.value.args
     assert told["position"].tolist() == np.flatnonzero(~meg.responses.rows["bad"].to_numpy()).tolist()
     assert told["run"].tolist() == prepared.recording.responses.rows["run"].tolist()
+
+
+class Filtered(BaseModel):
+    """Settings of a data set that was high-passed."""
+
+    l_freq: float = 0.5
+
+
+def test_features_pass_the_high_pass_of_the_recording(meg, tmp_path):
+    plain = encoding.prepare(experiment(), None)
+    data = plain.experiment.data.model_copy(update={"config": Filtered()})
+    filtered = replace(plain, experiment=plain.experiment.model_copy(update={"data": data}))
+    store = Store(tmp_path)
+    cell, layer = plain.features.only("length")
+    with store.writing(cell) as folder:
+        encoding.Computer(plain, store)(cell, folder)
+    X, found = (encoding.Computer(prepared, store).binned(cell, layer) for prepared in (plain, filtered))
+    run, sfreq = plain.clock["run"].to_numpy(str), sampling_rate(plain.clock)
+    np.testing.assert_array_equal(found, high_pass(X, run=run, sfreq=sfreq, l_freq=0.5))
+    assert np.abs(found - X).max() > 0.1
+    assert not {c.folder for c in plain.candidates} & {c.folder for c in filtered.candidates}
+    by_volumes = filtered.experiment.model_copy(update={"align": experiment(delays=[1, 2]).align})
+    assert replace(filtered, experiment=by_volumes).high_passed is None
