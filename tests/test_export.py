@@ -203,6 +203,7 @@ def test_scores_of_voxels_are_where_the_voxels_are(tmp_path):
     image = export.score_image(tmp_path)
     values = image.get_fdata()
     np.testing.assert_array_equal(image.affine, AFFINE)
+    assert image.header.get_xyzt_units()[0] == "mm"
     expected = np.full((5, 6, 4), np.nan)
     for row in table[table["metric"] == "pearson"].itertuples():
         expected[tuple(int(n) for n in row.target.split("-"))] = row.score
@@ -239,7 +240,9 @@ def test_regions_are_painted_where_the_atlas_has_them(tmp_path):
     table = results(
         tmp_path, targets=["2", "left A1"], places=pd.DataFrame({"target": ["2", "left A1"]}), data=grids(AFFINE)
     )
-    values = export.score_image(tmp_path, atlas=atlas, names={3: "left A1"}).get_fdata()
+    image = export.score_image(tmp_path, atlas=atlas, names={3: "left A1"})
+    assert image.header.get_xyzt_units()[0] == "mm"
+    values = image.get_fdata()
     score = table[table["metric"] == "pearson"].set_index("target")["score"]
     assert set(values[labels == 2]) == {score["2"]}
     assert set(values[labels == 3]) == {score["left A1"]}

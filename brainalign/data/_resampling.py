@@ -10,6 +10,8 @@ from fractions import Fraction
 import mne
 from scipy.signal import resample_poly
 
+from brainalign.errors import Misaligned
+
 LARGEST = 20_000  # denominator of the ratio of two rates; an hour at 600.614990234375 Hz then drifts by less than 20 us
 
 
@@ -28,11 +30,19 @@ def resample(raw: mne.io.BaseRaw, sfreq: float) -> mne.io.BaseRaw:
     raw : mne.io.Raw
         The same, with round(n_samples * sfreq / recorded) samples from the same beginning on.
 
+    Raises
+    ------
+    Misaligned
+        The rates differ, by so little that their ratio is no fraction but 1.
+
     References
     ----------
     Oracle: sums of sines, sampled at the new times.
     """
-    ratio = Fraction(sfreq / raw.info["sfreq"]).limit_denominator(LARGEST)
+    recorded = raw.info["sfreq"]
+    ratio = Fraction(sfreq / recorded).limit_denominator(LARGEST)
+    if ratio == 1:
+        raise Misaligned(f"{sfreq} Hz is so near the {recorded} Hz of the recording that it cannot be had")
     values = resample_poly(raw.get_data(), ratio.numerator, ratio.denominator, axis=1, padtype="edge")
     raw.resample(sfreq, method="polyphase", verbose="WARNING")  # its clock, annotations and first sample
     return raw.apply_function(lambda _: values[:, : raw.n_times], picks="all", channel_wise=False, verbose="WARNING")

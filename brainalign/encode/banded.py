@@ -24,7 +24,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.encode.engine.compute import choose_device, choose_precision, threads_for
-from brainalign.encode.engine.factors import ROWS, factorise, standardisation
+from brainalign.encode.engine.factors import ROWS, factorise, require_similar_sizes, standardisation
 from brainalign.encode.engine.problem import pose
 from brainalign.encode.engine.search import Search
 from brainalign.encode.engine.sources import Samples, read_standard
@@ -156,6 +156,8 @@ class BandedRidgeCV(RegressorMixin, BaseEstimator):
         folds = inner_folds(self.inner, n_samples, groups=groups, run=run, position=position)
         self._start(features, targets, spaces, folds)
         with threads_for(*features.shape, targets.shape[1]):
+            if not self.scale:
+                require_similar_sizes(features, standardisation(features, scale=False), alphas[0])
             self._search(features, targets, folds, alphas, precision=precision)
             self._fit_best(features, targets, alphas, precision=precision)
         self._tell(alphas)

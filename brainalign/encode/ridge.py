@@ -27,7 +27,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.encode.engine.compute import choose_device, choose_precision, threads_for
-from brainalign.encode.engine.factors import factorise, standardisation
+from brainalign.encode.engine.factors import factorise, require_similar_sizes, standardisation
 from brainalign.encode.engine.problem import pose
 from brainalign.encode.engine.search import Search
 from brainalign.encode.engine.sources import WIDTH, Samples, read_standard
@@ -217,6 +217,8 @@ class Ridge(_LinearModel):
         alpha = np.tile(alpha, targets.shape[1] // len(alpha))
         with threads_for(*X.shape, targets.shape[1]):
             standardise = standardisation(X, scale=self.scale)
+            if not self.scale:
+                require_similar_sizes(X, standardise, alpha.min())
             factors = factorise(X, standardise)
             self._reduced, mean, unit = components(factors, targets, dtype=precision.fit, device=device)
             penalties, i_alpha = torch.as_tensor(alpha, device=device).unique(return_inverse=True)
@@ -326,6 +328,8 @@ class RidgeCV(_LinearModel):
         folds = inner_folds(self.inner, len(X), groups=groups, run=run, position=position)
         self.n_inner_folds_ = len(folds)
         with threads_for(*X.shape, targets.shape[1]):
+            if not self.scale:
+                require_similar_sizes(X, standardisation(X, scale=False), alphas[0])
             choice = self._search(X, targets, folds, alphas, precision=precision, device=device)
         tell_choice(self, choice, alphas)
         return self

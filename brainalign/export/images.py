@@ -54,7 +54,7 @@ def score_image(
     placed = _placed(folder, rows, ("i", "j", "k"), "voxels; of regions give the `atlas`")
     grid = _grid(folder, rows["subject"].iloc[0], "shape")
     volume = _fill(tuple(grid["shape"]), tuple(placed[axis].to_numpy(int) for axis in "ijk"), placed, folder)
-    return nibabel.Nifti1Image(volume, np.array(grid["affine"]))
+    return _image(volume, np.array(grid["affine"]))
 
 
 def score_surface(folder, *, feature_space=None, weights=None, layer=None, metric=None, subject=None, mesh=None):
@@ -135,6 +135,13 @@ def _fill(shape: tuple[int, ...], index: tuple[np.ndarray, ...], placed: pd.Data
     return values
 
 
+def _image(values: np.ndarray, affine: np.ndarray) -> nibabel.Nifti1Image:
+    """Give a volume whose header says that places are in mm."""
+    image = nibabel.Nifti1Image(values, affine)
+    image.header.set_xyzt_units("mm")
+    return image
+
+
 def _painted(rows: pd.DataFrame, atlas, names: Mapping[int, str], folder: Path) -> nibabel.Nifti1Image:
     """Give an atlas with the score of each region in place of its label."""
     atlas = nibabel.load(atlas) if isinstance(atlas, str | Path) else atlas
@@ -148,7 +155,7 @@ def _painted(rows: pd.DataFrame, atlas, names: Mapping[int, str], folder: Path) 
         )
     for region, score in scores.items():
         values[labels == regions[region]] = score
-    return nibabel.Nifti1Image(values, atlas.affine)
+    return _image(values, atlas.affine)
 
 
 def _mesh(n_vertices: dict[str, int], mesh, folder: Path):

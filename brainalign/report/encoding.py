@@ -220,7 +220,9 @@ def methods(experiment, tables: Tables, provenance: dict) -> str:
         "Where a model has several layers, the layer of the nested score was chosen for every target and fold by the "
         "inner splits of the training set; the best layer of a profile is not a score.",
         _together_text(experiment.encode.together),
-        "The group mean is the mean over subjects of their responses, each standardised per target.",
+        "The group mean is the mean over subjects of their responses, each standardised per target."
+        if n_subjects > 1
+        else "",
         ceilings.ceilings_text(scores["ceiling_kind"]),
         versions_text(provenance),
         citations_text(experiment, provenance, [CITATIONS[key] for key in CITATIONS if _is_used(key, experiment)]),

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from brainalign.data._resampling import resample
+from brainalign.errors import Misaligned
 
 RATES = [(1000.0, 100.0), (1000.0, 120.0), (512.0, 100.0), (600.614990234375, 100.0), (128.0, 256.0), (1000.0, 64.0)]
 
@@ -50,3 +51,8 @@ def test_annotations_and_the_beginning_stay():
     assert found.first_time == pytest.approx(raw.first_time)
     assert found.annotations.onset == pytest.approx(raw.annotations.onset)
     assert found is not raw
+
+
+def test_a_rate_that_is_hardly_another_is_refused():
+    with pytest.raises(Misaligned, match="so near the 100"):
+        resample(recording(3000, 100.0), 100.001)

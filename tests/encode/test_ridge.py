@@ -596,3 +596,28 @@ def test_penalties_far_above_all_eigenvalues_are_told_apart_as_in_float64(precis
     assert model.inner_solver_ == "left out of the whole"
     assert np.mean(model.alpha_ == exact.alpha_) > 0.99
     np.testing.assert_allclose(model.inner_score_, exact.inner_score_, atol=2e-5 if precision == "float32" else 0.02)
+
+
+def of_two_sizes(factor):
+    """A large feature that says nothing, and a small one that says all."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 2))
+    Y = X[:, 1:] + 0.3 * rng.standard_normal((300, 1))
+    return X * [factor, 1.0], Y
+
+
+@pytest.mark.parametrize("model", [RidgeCV(np.logspace(-3, 3, 7), scale=False), Penalised(1e-3, scale=False)])
+@pytest.mark.parametrize("factor", [1e6, 1e7, 1e9])
+def test_features_that_are_lost_in_the_rounding_of_others_are_refused(model, factor):
+    X, Y = of_two_sizes(factor)
+    with pytest.raises(BrainalignError, match=r"1 features are too small .* feature 1 .* scale=True"):
+        clone(model).fit(X, Y)
+
+
+@pytest.mark.parametrize(("factor", "lowest", "scale"), [(1e4, 1e-3, False), (1e9, 1e-3, True), (1e7, 1e9, False)])
+def test_features_of_different_size_are_fitted_where_nothing_is_lost(factor, lowest, scale):
+    X, Y = of_two_sizes(factor)
+    ours = RidgeCV([lowest, 10 * lowest], scale=scale).fit(X, Y)
+    standard = (X - X.mean(axis=0)) / (X.std(axis=0) if scale else 1)
+    theirs = Ridge(ours.alpha_[0], solver="svd").fit(standard, Y)
+    np.testing.assert_allclose(ours.predict(X).ravel(), theirs.predict(standard).ravel(), atol=1e-6)

@@ -8,6 +8,7 @@ from brainalign.errors import BrainalignError
 
 ROWS = 512  # samples that are turned to float64 at once
 LARGEST = 1e140
+DIGITS = 100  # times the rounding of the largest sum of squares: what is smaller has lost too much of its precision
 
 
 class Standardisation(NamedTuple):
@@ -77,6 +78,32 @@ def standardisation(X, *, scale, weight=None):
         )
     inverse_scale = torch.where(constant, 0.0, inverse_scale)
     return Standardisation(mean, inverse_scale if weight is None else inverse_scale * weight)
+
+
+def require_similar_sizes(X, standardise, smallest_alpha):
+    """Refuse features that are lost in the rounding of much larger ones, though the smallest penalty would use them.
+
+    Parameters
+    ----------
+    X : tensor of shape (n_samples, n_features)
+    standardise : Standardisation
+    smallest_alpha : float
+
+    Raises
+    ------
+    BrainalignError
+        The sum of squares of a feature, and the penalty, are within rounding of the sum over all features.
+    """
+    squares = sum(standardise(rows).square_().sum(dim=0) for rows in X.split(ROWS))  # (n_features,)
+    lost = DIGITS * squares.sum().item() * max(X.shape) * torch.finfo(torch.float64).eps
+    small = (squares > 0) & (squares < lost)
+    if smallest_alpha < lost and small.any():
+        first = int(torch.nonzero(small)[0, 0])
+        raise BrainalignError(
+            f"{int(small.sum())} features are too small to be told from the rounding of others: feature {first} has a "
+            f"sum of squares of {squares[first].item():.3g}, all together {squares.sum().item():.3g}; take scale=True, "
+            f"units that make features alike, or penalties of {lost:.1g} and more"
+        )
 
 
 def gram(X, standardise):
