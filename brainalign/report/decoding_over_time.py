@@ -23,7 +23,11 @@ def add_sections(page, experiment, tables: Tables) -> None:
     caption += " and subjects; band: standard error over subjects." if MEAN in set(table["subject"]) else "."
     figure = decoding.scores_over_time(of_first, ylabel=settings.score)
     add_figure(page, figure, "Scores over time", caption, "Decoding")
-    caption = "When a class is told best, and the first time with a corrected p of at most .05. "
+    caption = (
+        "When a class is told best, and the first time with a corrected p of at most .05. Where epochs overlap and "
+        "comes next depends on what came before, as in a text, the responses to neighbours tell the class too, also "
+        "before the onset: a first time is then no latency. "
+    )
     add_table(page, peaks(table), "Peaks over time", caption + p_text(experiment))
     if settings.generalise:
         pairs = tables["generalisation"]
