@@ -1,8 +1,9 @@
 """States of a network of `brainalign.simulate` while it reads words: one row per word, the state after it.
 
-The network reads every run (or sentence) from rest. Its model is a folder written by
-`simulate.word_network.save_network`. Words are looked up by `words.word_key` (lower case, no punctuation at the ends);
-a word that the network does not know is its unit `<unknown>` where it has one, and an error where it has none.
+The network reads every run (or sentence) from rest. Its model is "shipped", an Elman network that was taught to expect
+the next word of English novels (`elman_novels/README.md`), or a folder written by `simulate.word_network.save_network`.
+Words are looked up by `words.word_key` (lower case, no punctuation at the ends); a word that the network does not know
+is its unit `<unknown>` where it has one, and an error where it has none.
 Networks that read images are torch modules: `vision` takes them as "module:brainalign.simulate.alexnet:AlexNet".
 """
 
@@ -22,6 +23,7 @@ from brainalign.extract._tokens import event_problems
 from brainalign.extract.words import sentence_numbers, word_key
 from brainalign.simulate.word_network import DESCRIPTION, UNKNOWN, WEIGHTS, load_network, read_description
 
+SHIPPED = Path(__file__).parent / "elman_novels"
 SHOWN = 5  # unknown words in an error
 
 
@@ -30,7 +32,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    model: str = Field(description="a folder written by simulate.word_network.save_network")
+    model: str = Field(
+        default="shipped", description="the packaged Elman network, or a folder written by word_network.save_network"
+    )
     layers: tuple[str, ...] | Literal["all"] = Field(default="all", description="names of layers of hidden states")
     replica: int = Field(default=0, ge=0, description="which of the networks that the folder holds side by side")
     rest: Literal["run", "sentence"] = Field(default="run", description="before each of which the state is put to rest")
@@ -73,7 +77,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 def fingerprint(config: Config, *, weights: str = "trained") -> dict[str, str]:
     """Give what decides the activations besides `Config` and the events: the network's files, or what draws weights."""
-    folder = Path(config.model).expanduser()
+    folder = _folder(config)
     read_description(folder)
     description = {DESCRIPTION: sha256_of(folder / DESCRIPTION)}
     if weights == "untrained":
@@ -96,7 +100,7 @@ def check(events: pd.DataFrame, config: Config) -> list[str]:
     try:
         layer_names(config)
         device_of(config.device)
-        _positions(events, read_description(Path(config.model).expanduser())["settings"]["vocabulary"])
+        _positions(events, read_description(_folder(config))["settings"]["vocabulary"])
     except BrainalignError as error:
         return [str(error)]
     return []
@@ -183,7 +187,11 @@ def _activations(name: str, values: np.ndarray, rows: pd.DataFrame, provenance: 
 
 
 def _network(config: Config, weights: str):
-    return load_network(Path(config.model).expanduser(), weights=weights, seed=config.seed)
+    return load_network(_folder(config), weights=weights, seed=config.seed)
+
+
+def _folder(config: Config) -> Path:
+    return SHIPPED if config.model == "shipped" else Path(config.model).expanduser()
 
 
 def _tensor(positions: np.ndarray):
