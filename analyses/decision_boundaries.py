@@ -59,10 +59,10 @@ class Config(BaseModel):
     n_sweeps: int = Field(300, ge=1, description="at most")
     patience: int = Field(60, ge=1, description="sweeps without a lower validation loss after which training ends")
     lr: float = Field(0.1, gt=0, description="learning rate, for the mean over a batch")
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1, description="share of the last move that is made again")
     l2: float = Field(0.0, ge=0, description="penalty on the squares of the weights")
-    batch_size: int = Field(30, ge=1)
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    batch_size: int = Field(30, ge=1, description="points per step")
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="cpu, cuda or auto")
 
 
 def run(config: Config) -> dict[str, pd.DataFrame]:

@@ -75,14 +75,14 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of patterns, noise and lesions")
     n_networks: int = Field(20, ge=1, description="each with patterns of its own")
     n_inputs: int = Field(64, ge=16, description="units of a key")
     n_outputs: int = Field(64, ge=8, description="units of an answer")
     n_pairs: int = Field(20, ge=2, description="stored where it is not varied; at most half of n_inputs")
     n_sweeps: int = Field(2000, ge=100, description="of the delta rule, at most")
     noise_sd: float = Field(0.5, ge=0, description="in the keys, where their correlation is varied")
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="cpu, cuda or auto")
 
     @model_validator(mode="after")
     def _learnt_in_time(self):

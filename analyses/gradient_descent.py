@@ -84,7 +84,7 @@ class Config(BaseModel):
     n_networks: int = Field(300, ge=2, description="walks from random starts on the line")
     n_steps: int = Field(3000, ge=100, description="of walks that are looked at late")
     n_rates: int = Field(600, ge=10, description="learning rates of the figure of orbits")
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Literal["cpu", "cuda"] = Field("cpu", description="cpu, cuda or auto")
 
 
 def run(config: Config) -> dict[str, pd.DataFrame]:

@@ -65,7 +65,7 @@ class Config(BaseModel):
     decay: float = Field(0.001, ge=0, lt=1, description="part of every weight that is lost after each change")
     tolerance: float = Field(0.2, ge=0, description="an output this near to its target is right")
     n_test: int = Field(4, ge=1, le=103, description="facts that a network does not see")
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="cpu, cuda or auto")
 
 
 def run(config: Config) -> dict[str, pd.DataFrame]:

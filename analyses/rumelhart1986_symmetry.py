@@ -56,9 +56,9 @@ class Config(BaseModel):
     n_networks: int = Field(40, ge=1, description="networks of each kind")
     n_sweeps: int = Field(5000, ge=100, description="through the 64 rows, with the weights moved after each")
     lr: float = Field(0.1, gt=0, description="learning rate, for the gradient summed over the rows")
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1, description="share of the last move that is made again")
     limit: float = Field(0.3, gt=0, description="first weights and biases are uniform within +-limit")
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="cpu, cuda or auto")
 
 
 def run(config: Config) -> dict[str, pd.DataFrame]:

@@ -217,12 +217,14 @@ def _read(folder: Path, provenance: dict) -> dict[str, pd.DataFrame] | None:
 
 def _write_report(folder: Path, module, tables, config, beside, provenance) -> None:
     with new_page(folder / "report.html", f"brainalign: {provenance['simulation']}") as page:
-        add_table(page, beside, "Published beside obtained", (module.__doc__ or "").strip())
+        about = (module.__doc__ or "").strip()
+        add_table(page, beside, "Published beside obtained", about.partition("\n")[0])
         for title, figure, caption in module.draw(tables, config):
             if isinstance(figure, str):
                 add_html(page, figure, title, caption, "Figures")
             else:
                 add_figure(page, figure, title, caption, "Figures")
+        add_text(page, "About", about, fixed=True)
         add_text(page, "Settings", render(config.model_dump(mode="json")), fixed=True)
         add_text(page, "Provenance", json.dumps(provenance, indent=1, sort_keys=True), fixed=True)
 
