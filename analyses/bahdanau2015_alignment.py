@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from brainalign.plots.alignments import alignment_maps, lines_by_network
 from brainalign.simulate import attention_seq2seq, sequence_tasks
 from brainalign.simulate.replicas import warmed_up
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TASKS = {"copy": sequence_tasks.copying, "reversal": sequence_tasks.reversal}
@@ -66,21 +66,21 @@ def run(config):
             learn(network, task, config)
             shares += by_length(network, task, config, title=title, name=name)
             right = attention_seq2seq.share_right(network, task, n_steps=config.longest)
-            rows.append(row(f"{title} of {config.longest} letters {name}: share right", right))
+            rows.append(measured(f"{title} of {config.longest} letters {name}: share right", right))
             if name == WITH:
-                rows.append(row(f"{title} of {config.longest} letters, untrained: share right", untrained))
+                rows.append(measured(f"{title} of {config.longest} letters, untrained: share right", untrained))
                 alignments = aligned(network, task, config)
                 reverse = title == "reversal"
                 for within, where in ((0, "on the letter"), (1, "at most one beside")):
                     share = attention_seq2seq.share_aligned(alignments, reverse=reverse, within=within)
-                    rows.append(row(f"{title}: largest weight {where}", share))
+                    rows.append(measured(f"{title}: largest weight {where}", share))
                 sums.append(alignments.sum(dim=3).mean(dim=(1, 2)).cpu())
                 maps.append(one_map(network, task, config, title=title))
     control = build(config, attention=True)
     learn(control, sequence_tasks.shuffled, config, n_updates=max(1, config.n_updates // 4))
     right = attention_seq2seq.share_right(control, sequence_tasks.copying, n_steps=config.shortest)
-    rows.append(row(f"copy of {config.shortest} letters after learning unrelated targets: share right", right))
-    rows.append(row("weights of a word sum to", torch.cat(sums)))
+    rows.append(measured(f"copy of {config.shortest} letters after learning unrelated targets: share right", right))
+    rows.append(measured("weights of a word sum to", torch.cat(sums)))
     rows += [{"quantity": f"BLEU of {name}", "n": 0} for name in ("RNNencdec-50", "RNNsearch-50")]
     tables = {"obtained": pd.DataFrame(rows, columns=["quantity", "value", "sd", "n"])}
     return tables | {"by_length": pd.DataFrame(shares), "alignments": pd.concat(maps)}
@@ -108,7 +108,7 @@ def by_length(network, task, config, *, title, name):
     """Give the share of right sequences, mean and standard deviation over networks, a row per length."""
     rows = []
     for n_steps in config.lengths:
-        share = row("", attention_seq2seq.share_right(network, task, n_steps=n_steps))
+        share = measured("", attention_seq2seq.share_right(network, task, n_steps=n_steps))
         rows.append({"task": title, "network": name, "n_steps": n_steps, "share": share["value"], "sd": share["sd"]})
     return rows
 
@@ -133,12 +133,6 @@ def one_map(network, task, config, *, title):
         for j, weight in enumerate(weights)
     ]
     return pd.DataFrame(cells)
-
-
-def row(quantity, values):
-    """Give a row of "obtained": mean and standard deviation over networks."""
-    sd = float(values.std()) if len(values) > 1 else float("nan")
-    return {"quantity": quantity, "value": float(values.mean()), "sd": sd, "n": len(values)}
 
 
 def draw(tables, config):

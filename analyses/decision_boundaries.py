@@ -12,7 +12,6 @@ training, here and in scikit-learn: at this rate rectified units are pushed to w
 stopping keeps the weights from before.
 """
 
-import math
 import warnings
 from typing import Literal
 
@@ -29,7 +28,7 @@ from brainalign.plots.learning import learning_curves
 from brainalign.simulate.back_propagation import train
 from brainalign.simulate.multilayer import Multilayer
 from brainalign.simulate.spirals import spirals
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 N_CLASSES = 3
 KINDS = {
@@ -170,19 +169,14 @@ def _listed(points):
 
 
 def _obtained(networks, others, untrained):
-    rows = [_row("accuracy, untrained", pd.Series(untrained))]
+    rows = [measured("accuracy, untrained", pd.Series(untrained))]
     for kind in KINDS:
-        rows.append(_row(f"accuracy, {kind}", networks.loc[networks["kind"] == kind, "test"]))
+        rows.append(measured(f"accuracy, {kind}", networks.loc[networks["kind"] == kind, "test"]))
         of_kind = {how: part.loc[part["kind"] == kind, "test"] for how, part in others.items()}
-        rows += [_row(f"accuracy, {kind}, {how}", values) for how, values in of_kind.items() if len(values)]
-    rows += [
-        _row(f"sweeps until stopped, {kind}", part["n_sweeps"]) for kind, part in networks.groupby("kind", sort=False)
-    ]
+        rows += [measured(f"accuracy, {kind}, {how}", values) for how, values in of_kind.items() if len(values)]
+    of_kinds = networks.groupby("kind", sort=False)
+    rows += [measured(f"sweeps until stopped, {kind}", part["n_sweeps"]) for kind, part in of_kinds]
     return pd.DataFrame(rows, columns=["quantity", "value", "sd", "n"])  # fmt: skip
-
-
-def _row(quantity, values):
-    return quantity, values.mean(), values.std() if len(values) > 1 else math.nan, len(values)
 
 
 def draw(tables: dict[str, pd.DataFrame], config: Config) -> list[Drawing]:

@@ -23,7 +23,7 @@ from brainalign.plots import errors_over_time
 from brainalign.simulate import elman1990
 from brainalign.simulate.elman import Elman
 from brainalign.simulate.online import train
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 LOW = "error at vowels less than half of that at consonants, share of networks"
 BITS = "error in bit 1 (consonant) less than half of that in bit 4 (high) at consonants, share of networks"
@@ -71,7 +71,7 @@ def run(config):
     for k, feature in enumerate(elman1990.FEATURES):
         values[f"root mean squared error at consonants, bit {k + 1} ({feature})"] = bits[:, k]
     return {
-        "obtained": pd.DataFrame([_row(quantity, value) for quantity, value in values.items()]),
+        "obtained": pd.DataFrame([measured(quantity, value) for quantity, value in values.items()]),
         "letters": _over_letters(squares, fresh, consonant),
     }
 
@@ -82,12 +82,6 @@ def _squares(network, letters):
     with torch.no_grad():
         outputs = network(torch.as_tensor(codes)).cpu().numpy()
     return np.roll((outputs - np.roll(codes, -1, axis=0)) ** 2, 1, axis=1)
-
-
-def _row(quantity, values):
-    values = np.asarray(values, float)
-    sd = values.std(ddof=1) if len(values) > 1 else np.nan
-    return {"quantity": quantity, "value": values.mean(), "sd": sd, "n": len(values)}
 
 
 def _over_letters(squares, letters, consonant):

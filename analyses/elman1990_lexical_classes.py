@@ -41,7 +41,7 @@ from brainalign.simulate import trajectories as along
 from brainalign.simulate.elman import Elman
 from brainalign.simulate.grammar import exact_likelihoods
 from brainalign.simulate.online import train
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 SOURCE = "Elman 1990"
 CAME, LIKELY, COSINE = "error against the word that came", "error against likelihoods", "cosine with likelihoods"
@@ -108,8 +108,8 @@ def run(config):
     boys, token_rows = _tokens(trained, stream, config)
     paths, path_rows, of_paths = _paths(networks, stream)
     obtained = [
-        _row("words in the corpus", len(stream.words)),
-        _row("different words", len(np.unique(stream.words))),
+        measured("words in the corpus", len(stream.words)),
+        measured("different words", len(np.unique(stream.words))),
         *_predictions(networks, stream, likelihoods),
         *_baselines(stream, likelihoods, grammar),
         *_categories(means),
@@ -139,36 +139,29 @@ def _networks(config, n_networks=None):
                  limit=config.limit, device=config.device)  # fmt: skip
 
 
-def _row(quantity, values):
-    """Give a row of "obtained": the mean over networks, or a single value."""
-    values = np.atleast_1d(np.asarray(values, float))
-    sd = values.std(ddof=1) if len(values) > 1 else np.nan
-    return {"quantity": quantity, "value": values.mean(), "sd": sd, "n": len(values)}
-
-
 def _predictions(networks, stream, likelihoods):
     rows = []
     for name, network in networks.items():
         found = reading.assess(network, stream.words, likelihoods)
         of = "" if name == "trained" else f", {name}"
         rows += [
-            _row(f"{CAME}{of}", found.target_error.mean(axis=1)),
-            _row(f"{LIKELY}{of}", found.likelihood_error.mean(axis=1)),
-            _row(f"{COSINE}{of}", found.cosine.mean(axis=1)),
+            measured(f"{CAME}{of}", found.target_error.mean(axis=1)),
+            measured(f"{LIKELY}{of}", found.likelihood_error.mean(axis=1)),
+            measured(f"{COSINE}{of}", found.cosine.mean(axis=1)),
         ]
         if name == "trained":
             rows += [
-                _row(f"{CAME}, root", np.sqrt(found.target_error.mean(axis=1))),
-                _row(f"{LIKELY}, SD over words", found.likelihood_error.std(axis=1)),
-                _row(f"{COSINE}, SD over words", found.cosine.std(axis=1)),
+                measured(f"{CAME}, root", np.sqrt(found.target_error.mean(axis=1))),
+                measured(f"{LIKELY}, SD over words", found.likelihood_error.std(axis=1)),
+                measured(f"{COSINE}, SD over words", found.cosine.std(axis=1)),
             ]
     return rows
 
 
 def _baselines(stream, likelihoods, grammar):
     rows = [
-        _row(f"{CAME}, all outputs off", 1.0),
-        _row(f"{CAME}, likelihoods themselves", prediction.irreducible_error(likelihoods)),
+        measured(f"{CAME}, all outputs off", 1.0),
+        measured(f"{CAME}, likelihoods themselves", prediction.irreducible_error(likelihoods)),
     ]
     counts = {"word pairs": prediction.bigram_likelihoods, "single words": prediction.unigram_likelihoods}
     guesses = {name: count(stream.words, n_units=len(VOCABULARY)) for name, count in counts.items()}
@@ -177,8 +170,8 @@ def _baselines(stream, likelihoods, grammar):
     )
     for name, guess in guesses.items():
         rows += [
-            _row(f"{LIKELY}, {name}", prediction.squared_error(guess, likelihoods).mean()),
-            _row(f"{COSINE}, {name}", prediction.cosine(guess, likelihoods).mean()),
+            measured(f"{LIKELY}, {name}", prediction.squared_error(guess, likelihoods).mean()),
+            measured(f"{COSINE}, {name}", prediction.cosine(guess, likelihoods).mean()),
         ]
     return rows
 
@@ -192,12 +185,12 @@ def _categories(means):
         two = [clusters.purity(clusters.cut(tree, 2), (CATEGORY > VERB).astype(int)) for tree in trees]
         near = [clusters.neighbour_agreement(points, CATEGORY) for points in of]
         rows += [
-            _row(f"tree cut in 2, purity of verbs / nouns, {name}", two),
-            _row(f"tree cut in 3, purity of verbs / animates / inanimates, {name}", three),
-            _row(f"words with a nearest neighbour of their category, {name}", near),
+            measured(f"tree cut in 2, purity of verbs / nouns, {name}", two),
+            measured(f"tree cut in 3, purity of verbs / animates / inanimates, {name}", three),
+            measured(f"words with a nearest neighbour of their category, {name}", near),
         ]
     chance = clusters.chance_of_agreement(CATEGORY)
-    return [*rows, _row("words with a nearest neighbour of their category, chance", chance)]
+    return [*rows, measured("words with a nearest neighbour of their category, chance", chance)]
 
 
 def _sweeps(training):
@@ -243,10 +236,10 @@ def _tokens(network, stream, config):
     tree = clusters.tree(of_boys[0][order], linkage=config.linkage)
     tables = {"tokens_merges": _merges(tree), "tokens_leaves": leaves.loc[order].reset_index(drop=True)}
     return tables, [
-        _row("occurrences with a nearest neighbour of the same word", same),
-        _row("tree over occurrences cut in 29, purity of words", pure),
-        _row("BOY, GIRL: nearest occurrence of the same word at the same place in its sentence", place),
-        _row("BOY, GIRL: the same, chance", chance),
+        measured("occurrences with a nearest neighbour of the same word", same),
+        measured("tree over occurrences cut in 29, purity of words", pure),
+        measured("BOY, GIRL: nearest occurrence of the same word at the same place in its sentence", place),
+        measured("BOY, GIRL: the same, chance", chance),
     ]
 
 
@@ -281,10 +274,12 @@ def _zog(network, grammar, config):
         "zog_leaves": leaves.loc[order].reset_index(drop=True),
         "zog_neighbours": neighbours,
     }, [
-        _row("ZOG: animates among the five nearest words", np.isin(near, np.flatnonzero(category == ANIMATE)).mean(1)),
-        _row("ZOG: nearest word is animate", category[near[:, 0]] == ANIMATE),
-        _row("ZOG: nearest word is human", np.isin(near[:, 0], human)),
-        _row("ZOG: animates among the words of its branch (tree cut in 3)", among),
+        measured(
+            "ZOG: animates among the five nearest words", np.isin(near, np.flatnonzero(category == ANIMATE)).mean(1)
+        ),
+        measured("ZOG: nearest word is animate", category[near[:, 0]] == ANIMATE),
+        measured("ZOG: nearest word is human", np.isin(near[:, 0], human)),
+        measured("ZOG: animates among the words of its branch (tree cut in 3)", among),
     ]
 
 
@@ -333,9 +328,9 @@ def _paths(networks, stream):
     words = stream.words[steps]
     separable = pd.concat([_separability(name, of, words, index, along_sentence) for name, of in states.items()])
     share = axes.share[:, :3].sum(axis=1)
-    rows = [_row("variance of hidden states in three components", share)]
+    rows = [measured("variance of hidden states in three components", share)]
     for (what, statistic, condition), part in separable.groupby(["what", "statistic", "condition"], sort=False):
-        rows.append(_row(f"{what}, {statistic}, {condition}", part["value"]))
+        rows.append(measured(f"{what}, {statistic}, {condition}", part["value"]))
     return paths, rows, {"distances": distances, "separability": separable}
 
 

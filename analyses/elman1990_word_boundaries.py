@@ -27,7 +27,7 @@ from brainalign.plots import errors_over_time
 from brainalign.simulate import elman1990
 from brainalign.simulate.elman import Elman
 from brainalign.simulate.online import train
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 ORDERS = {"slots": "sentences", "independent": "words at random"}
 SENTENCES = ORDERS["slots"]
@@ -61,15 +61,15 @@ def run(config):
         errors = _of_conditions(stream, config)
         if name == SENTENCES:
             rows += [
-                _row("words in the corpus", [len(stream.words)]),
-                _row("letters in the corpus", [stream.letters.size]),
+                measured("words in the corpus", [len(stream.words)]),
+                measured("letters in the corpus", [stream.letters.size]),
             ]
         for condition, of in errors.items():
             rows += _boundaries(
                 of, stream.position, f", {name}" if condition == "trained" else f", {name}, {condition}"
             )
         rows += [
-            _row(f"root mean squared error at letter {at + 1} of a word, {name}",
+            measured(f"root mean squared error at letter {at + 1} of a word, {name}",
                  np.sqrt(errors["trained"][:, stream.position == at].mean(axis=1)))
             for at in range(5)
         ]  # fmt: skip
@@ -103,18 +103,12 @@ def _boundaries(errors, position, of):
     at, within = (np.sqrt(errors[:, where].mean(axis=1)) for where in (onset, ~onset))
     auc = [roc_auc_score(onset, of_network) for of_network in errors]
     return [
-        _row(f"root mean squared error at first letters{of}", at),
-        _row(f"root mean squared error within words{of}", within),
-        _row(f"ratio of the two{of}", at / within),
-        _row(f"area under the ROC curve, first letters against others{of}", auc),
-        _row(f"{TOLD}{of}", np.array(auc) > 0.8),
+        measured(f"root mean squared error at first letters{of}", at),
+        measured(f"root mean squared error within words{of}", within),
+        measured(f"ratio of the two{of}", at / within),
+        measured(f"area under the ROC curve, first letters against others{of}", auc),
+        measured(f"{TOLD}{of}", np.array(auc) > 0.8),
     ]
-
-
-def _row(quantity, values):
-    values = np.asarray(values, float)
-    sd = values.std(ddof=1) if len(values) > 1 else np.nan
-    return {"quantity": quantity, "value": values.mean(), "sd": sd, "n": len(values)}
 
 
 def _over_letters(errors, stream):

@@ -22,7 +22,7 @@ from brainalign.plots import errors_over_time
 from brainalign.simulate import elman1990
 from brainalign.simulate.elman import Elman
 from brainalign.simulate.online import train
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 THIRD, OTHERS = "root mean squared error, third bits", "root mean squared error, other bits"
 PUBLISHED = (
@@ -68,7 +68,7 @@ def run(config):
         "error falls at third bits, share of networks, untrained": bare,
     }
     return {
-        "obtained": pd.DataFrame([_row(quantity, value) for quantity, value in values.items()]),
+        "obtained": pd.DataFrame([measured(quantity, value) for quantity, value in values.items()]),
         "inputs": _by_input(errors),
         "networks": pd.DataFrame({"network": np.arange(len(third)), "third": third, "others": others}),
         "sweeps": _sweeps(training.errors.cpu().numpy()),
@@ -84,12 +84,6 @@ def _errors(network, bits):
 
 def _rms(squares):
     return np.sqrt(squares.mean(axis=1))
-
-
-def _row(quantity, values):
-    values = np.asarray(values, float)
-    sd = values.std(ddof=1) if len(values) > 1 else np.nan
-    return {"quantity": quantity, "value": values.mean(), "sd": sd, "n": len(values)}
 
 
 def _by_input(errors):

@@ -41,7 +41,7 @@ from brainalign.simulate import trajectories as along
 from brainalign.simulate.elman import Elman
 from brainalign.simulate.grammar import exact_likelihoods
 from brainalign.simulate.online import train
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 COSINE, ERROR = "cosine with likelihoods", "squared error against likelihoods"
 FULL, STAGED, MEMORY = "full corpus", "staged input", "staged memory"
@@ -119,14 +119,14 @@ def run(config):
     ])  # fmt: skip
     agreement = _agreement(kept | {("untrained", ORDINARY): untrained})
     rows = [
-        _row("words", [len(elman1991.WORDS)]),
+        measured("words", [len(elman1991.WORDS)]),
         *_of_conditions(kept, untrained),
         *_counted(test, likelihoods),
         *_signs(kept),
         *_of_agreement(agreement),
     ]
     for (what, statistic, condition), part in separable.groupby(["what", "statistic", "condition"], sort=False):
-        rows.append(_row(f"{what}, {statistic}, {condition}", part["value"]))
+        rows.append(measured(f"{what}, {statistic}, {condition}", part["value"]))
     return {
         "obtained": pd.DataFrame(rows),
         "sweeps": pd.concat(curves),
@@ -215,19 +215,13 @@ def _story_words():
     return [word for stories in STORIES.values() for story in stories for word in f"{LEAD} {story}".split()]
 
 
-def _row(quantity, values):
-    values = np.asarray(values, float)
-    sd = values.std(ddof=1) if len(values) > 1 else np.nan
-    return {"quantity": quantity, "value": values.mean(), "sd": sd, "n": len(values)}
-
-
 def _of_conditions(kept, untrained):
     rows = []
     for (way, first), of in (kept | {("untrained", ORDINARY): untrained}).items():
         rows += [
-            _row(f"{COSINE}, {way}, {first}", of["cosine"].mean(axis=1)),
-            _row(f"{COSINE}, SD over words, {way}, {first}", of["cosine"].std(axis=1)),
-            _row(f"{ERROR}, {way}, {first}", of["error"].mean(axis=1)),
+            measured(f"{COSINE}, {way}, {first}", of["cosine"].mean(axis=1)),
+            measured(f"{COSINE}, SD over words, {way}, {first}", of["cosine"].std(axis=1)),
+            measured(f"{ERROR}, {way}, {first}", of["error"].mean(axis=1)),
         ]
     return rows
 
@@ -238,15 +232,15 @@ def _counted(test, likelihoods):
         "single words": prediction.unigram_likelihoods(test.words, n_units=n_units),
         "word pairs": prediction.bigram_likelihoods(test.words, n_units=n_units),
     }
-    rows = [_row(f"{COSINE}, {name}", [prediction.cosine(of, likelihoods).mean()]) for name, of in guesses.items()]
-    return [*rows, _row("error against the word that came, likelihoods themselves",
+    rows = [measured(f"{COSINE}, {name}", [prediction.cosine(of, likelihoods).mean()]) for name, of in guesses.items()]
+    return [*rows, measured("error against the word that came, likelihoods themselves",
                         [prediction.irreducible_error(likelihoods)])]  # fmt: skip
 
 
 def _signs(kept):
     """Give what starting small changes in the cosine, network by network (they have the same first weights)."""
     return [
-        _row(f"cosine, {way} minus {FULL}, {first}",
+        measured(f"cosine, {way} minus {FULL}, {first}",
              kept[way, first]["cosine"].mean(axis=1) - kept[FULL, first]["cosine"].mean(axis=1))
         for first in (ORDINARY, SMALL) for way in (STAGED, MEMORY)
     ]  # fmt: skip
@@ -283,7 +277,7 @@ def _of_agreement(agreement):
         ):
             between = f", noun between of {between} number" if construction.endswith("t clause") else ""
             rows.append(
-                _row(f"verbs of the right number preferred, {construction}{between}, {condition}", part["right"])
+                measured(f"verbs of the right number preferred, {construction}{between}, {condition}", part["right"])
             )
     return rows
 

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from brainalign.plots.alignments import lines_by_network
 from brainalign.simulate import lstm, sequence_tasks
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 LSTM_1997, LSTM_2000, SIMPLE = "LSTM of 1997", "LSTM with forget gates", "simple recurrent"
 ADDING, RECALL = "adding", "recall of the first symbol"
@@ -65,11 +65,11 @@ def run(config):
     for name in (LSTM_1997, LSTM_2000, SIMPLE):
         fresh = build(name, ("value", "mark"), 1, config)
         if name == LSTM_1997:
-            rows.append(row(f"{ADDING}, untrained {name}: share of {N_TESTS} right", added(fresh, config)))
+            rows.append(measured(f"{ADDING}, untrained {name}: share of {N_TESTS} right", added(fresh, config)))
         paths.append(through_time(name, fresh, config))
         options = {"n_updates": config.n_updates, "n_steps": config.n_steps, "task": sequence_tasks.adding}
         curves.append(learn(fresh, ADDING, name, config, **options))
-        rows.append(row(f"{ADDING}, {name}: share of {N_TESTS} right", added(fresh, config)))
+        rows.append(measured(f"{ADDING}, {name}: share of {N_TESTS} right", added(fresh, config)))
 
         memory = build(name, "abcdef", 2, config)
         options = {
@@ -78,10 +78,10 @@ def run(config):
             "task": sequence_tasks.recall,
         }
         curves.append(learn(memory, RECALL, name, config, **options))
-        rows.append(row(f"{RECALL}, {name}: share right", recalled(memory, config)))
+        rows.append(measured(f"{RECALL}, {name}: share right", recalled(memory, config)))
     rows += [
         {"quantity": "sequences learned from", "value": config.n_updates * config.n_sequences, "n": config.n_networks},
-        row("error through the cells of 1997, first step against last", carousel(config)),
+        measured("error through the cells of 1997, first step against last", carousel(config)),
     ]
     tables = {"obtained": pd.DataFrame(rows, columns=["quantity", "value", "sd", "n"])}
     return tables | {"learning": pd.concat(curves), "error_through_time": pd.concat(paths)}
@@ -135,12 +135,6 @@ def carousel(config):
         network.C.zero_()
     inputs, _ = sequence_tasks.adding(torch.Generator().manual_seed(1), n_sequences=20, n_steps=config.n_steps)
     return lstm.error_through_time(network, inputs[None])[:, 0]
-
-
-def row(quantity, values):
-    """Give a row of "obtained": mean and standard deviation over networks."""
-    sd = float(values.std()) if len(values) > 1 else float("nan")
-    return {"quantity": quantity, "value": float(values.mean()), "sd": sd, "n": len(values)}
 
 
 def draw(tables, config):

@@ -14,7 +14,6 @@ The paper speaks of 104 triples. The trees hold 112 triples; 104 is the number o
 two answers. The printed figures are from memory of the paper and its captions, not checked against a scan.
 """
 
-import math
 from typing import Literal
 
 import numpy as np
@@ -27,7 +26,7 @@ from brainalign.plots.learning import learning_curves
 from brainalign.plots.probes import readouts
 from brainalign.simulate import family_trees as trees
 from brainalign.simulate.back_propagation import train
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 FIGURE4 = "Rumelhart et al. 1986, figure 4"
 BEGIN = {"n_sweeps": 20, "lr": 0.005, "momentum": 0.5}
@@ -243,30 +242,25 @@ def _curve(learnt, i_asked):
 def _obtained(known, answers, probes, network, units):
     n_test = int(answers.query("asked == 'tested'")["n"].iloc[0])
     rows = [
-        ("different questions", len(known.names), math.nan, 1),
-        ("triples", float(known.targets.sum()), math.nan, 1),
+        measured("different questions", len(known.names)),
+        measured("triples", float(known.targets.sum())),
     ]
     for (kind, asked), part in answers.groupby(["kind", "asked"], sort=False):
         if asked == "tested":
-            rows.append(_row(f"tested facts right, of {n_test}, {kind}", part["right"]))
-            rows.append(_row(f"tested facts right by first choice, of {n_test}, {kind}", part["first_choice"]))
-            rows.append(_row(f"share of networks with all {n_test} right, {kind}", (part["right"] == n_test) * 1.0))
+            rows.append(measured(f"tested facts right, of {n_test}, {kind}", part["right"]))
+            rows.append(measured(f"tested facts right by first choice, of {n_test}, {kind}", part["first_choice"]))
+            rows.append(measured(f"share of networks with all {n_test} right, {kind}", (part["right"] == n_test) * 1.0))
         else:
-            rows.append(_row(f"share of learnt facts right, {kind}", part["right"] / part["n"]))
-    rows += [_row(f"{trait} told by a linear probe, {kind}", part["accuracy"])
+            rows.append(measured(f"share of learnt facts right, {kind}", part["right"] / part["n"]))
+    rows += [measured(f"{trait} told by a linear probe, {kind}", part["accuracy"])
              for (kind, trait), part in probes.groupby(["kind", "trait"], sort=False)]  # fmt: skip
     strongest = units.assign(size=units["correlation"].abs()).groupby(["trait", "network"])["size"].max()
     rows += [
-        _row(f"largest |r| of a unit with {trait}", part) for trait, part in strongest.groupby("trait", sort=False)
+        measured(f"largest |r| of a unit with {trait}", part) for trait, part in strongest.groupby("trait", sort=False)
     ]
     likeness = trees.twin_likeness(trees.person_codes(network).cpu())
-    rows.append(_row("distance between twins of the families, over all", likeness.numpy()))
+    rows.append(measured("distance between twins of the families, over all", likeness.numpy()))
     return pd.DataFrame(rows, columns=["quantity", "value", "sd", "n"])
-
-
-def _row(quantity, values):
-    values = np.asarray(values, dtype=float)
-    return quantity, values.mean(), values.std(ddof=1) if len(values) > 1 else math.nan, len(values)
 
 
 def draw(tables: dict[str, pd.DataFrame], config: Config) -> list[Drawing]:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from brainalign.plots.alignments import alignment_maps
 from brainalign.simulate import gpt, sequence_tasks, sizes
 from brainalign.simulate.replicas import warmed_up
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 LETTERS = "ABC"
 N_SORTED = 6
@@ -66,12 +66,12 @@ def run(config):
         {"quantity": "parameters with a separate head", "value": gpt.GPT(separate_head=True).n_parameters(), "n": 1},
         {"quantity": "parameters without attention biases", "value": gpt.GPT(attention_biases=False).n_parameters(),
          "n": 1},
-        row("inputs sorted right, of 729", right.sum(dim=1)),
-        row("inputs sorted right, untrained, of 729", untrained.sum(dim=1)),
-        row("inputs sorted right, taught the answers of others, of 729", gpt.sorted_right(control).sum(dim=1)),
+        measured("inputs sorted right, of 729", right.sum(dim=1)),
+        measured("inputs sorted right, untrained, of 729", untrained.sum(dim=1)),
+        measured("inputs sorted right, taught the answers of others, of 729", gpt.sorted_right(control).sum(dim=1)),
     ]  # fmt: skip
     if unseen.any():
-        rows.append(row("share of held-out inputs sorted right", (right & unseen).sum(dim=1) / unseen.sum(dim=1)))
+        rows.append(measured("share of held-out inputs sorted right", (right & unseen).sum(dim=1) / unseen.sum(dim=1)))
     tables = {"obtained": pd.DataFrame(rows, columns=["quantity", "value", "sd", "n"])}
     counts = {"part": parts.keys(), "parameters": parts.values()}
     return tables | {"parts": pd.DataFrame(counts), "maps": maps_of_heads(network)}
@@ -95,13 +95,6 @@ def maps_of_heads(network):
         for j, weight in enumerate(weights)
     ]  # fmt: skip
     return pd.DataFrame(cells)
-
-
-def row(quantity, values):
-    """Give a row of "obtained": mean and standard deviation over networks."""
-    values = values.double()
-    sd = float(values.std()) if len(values) > 1 else float("nan")
-    return {"quantity": quantity, "value": float(values.mean()), "sd": sd, "n": len(values)}
 
 
 def draw(tables, config):  # noqa: ARG001

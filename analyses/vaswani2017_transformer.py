@@ -24,7 +24,7 @@ from brainalign.plots.alignments import alignment_maps, lines_by_network
 from brainalign.simulate import attention_seq2seq, sequence_tasks, sizes
 from brainalign.simulate.replicas import warmed_up
 from brainalign.simulate.transformer import Transformer
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, main, measured
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TASKS = {"copy": sequence_tasks.copying, "reversal": sequence_tasks.reversal}
@@ -69,14 +69,16 @@ def run(config):
             untrained = attention_seq2seq.share_right(network, task, n_steps=config.longest)
             learn(network, task, config, n_updates=config.n_updates if name == POSITIONS else config.n_updates // 4)
             for n_steps in config.lengths:
-                share = row("", attention_seq2seq.share_right(network, task, n_steps=n_steps))
+                share = measured("", attention_seq2seq.share_right(network, task, n_steps=n_steps))
                 cell = {"n_steps": n_steps, "share": share["value"], "sd": share["sd"]}
                 shares.append({"task": title, "network": name} | cell)
             right = attention_seq2seq.share_right(network, task, n_steps=config.longest)
-            rows.append(row(f"{title} of {config.longest} letters {name}: share right", right))
+            rows.append(measured(f"{title} of {config.longest} letters {name}: share right", right))
             if name == POSITIONS:
-                rows.append(row(f"{title} of {config.longest} letters, untrained: share right", untrained))
-                rows.append(row(f"{title}: largest weight on the letter, best head", best_head(network, task, config)))
+                rows.append(measured(f"{title} of {config.longest} letters, untrained: share right", untrained))
+                rows.append(
+                    measured(f"{title}: largest weight on the letter, best head", best_head(network, task, config))
+                )
                 maps.append(maps_of_heads(network, task, config, title=title))
     for name, n_blocks, width, n_feed in (("base", 6, 512, 2048), ("big", 6, 1024, 4096)):
         count = sum(sizes.transformer(n_blocks, width, n_feed=n_feed, n_words=N_WORDS).values())
@@ -131,12 +133,6 @@ def maps_of_heads(network, task, config, *, title):
         for j, weight in enumerate(weights)
     ]  # fmt: skip
     return pd.DataFrame(cells)
-
-
-def row(quantity, values):
-    """Give a row of "obtained": mean and standard deviation over networks."""
-    sd = float(values.std()) if len(values) > 1 else float("nan")
-    return {"quantity": quantity, "value": float(values.mean()), "sd": sd, "n": len(values)}
 
 
 def draw(tables, config):

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from brainalign import __version__
@@ -71,6 +72,25 @@ class Drawing(NamedTuple):
     title: str
     figure: Any
     caption: str
+
+
+def measured(quantity: str, values) -> dict:
+    """Give a row of the table "obtained": the mean of a quantity over networks or samples.
+
+    Parameters
+    ----------
+    quantity : str
+    values : array, tensor, Series or sequence of float, or one number
+        One per network or sample.
+
+    Returns
+    -------
+    row : dict
+        `quantity value sd n`; `sd` (of a sample, n - 1) is nan for one value.
+    """
+    values = np.array(values.tolist() if hasattr(values, "tolist") else values, dtype=float, ndmin=1)
+    sd = values.std(ddof=1) if len(values) > 1 else np.nan
+    return {"quantity": quantity, "value": values.mean(), "sd": sd, "n": len(values)}
 
 
 def simulation_files() -> dict[str, Path]:

@@ -88,7 +88,7 @@ HEAVY = {
     "export": {"numpy", "pandas", "mne", "nibabel", "nilearn"},
     "plots": {"numpy", "pandas", "matplotlib", "nilearn", "nibabel", "mne"},
     "report": {"numpy", "pandas", "matplotlib", "mne"},
-    "simulations": {"pandas"},
+    "simulations": {"numpy", "pandas"},
     "cli": {"pandas", "rich", "typer"},
 }
 HEAVY_LIBRARIES = set().union(*HEAVY.values()) | {"dask", "himalaya", "tqdm", "requests"}

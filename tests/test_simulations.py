@@ -1,11 +1,14 @@
+import math
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from brainalign import simulations
 from brainalign.errors import BadConfig, BrainalignError, UnknownName
-from brainalign.simulations import Published, published_beside_obtained, run_simulation
+from brainalign.simulations import Published, measured, published_beside_obtained, run_simulation
 
 COINS = '''"""Does a coin come up heads half of the time?
 
@@ -139,3 +142,19 @@ def test_the_file_runs_by_itself(coins, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", [str(coins), "--set", "m=7"])
     with pytest.raises(SystemExit, match="unknown key"):
         simulations.main(str(coins))
+
+
+@pytest.mark.parametrize("made", [list, np.array, torch.tensor, pd.Series])
+def test_a_row_has_the_mean_and_the_standard_deviation_of_a_sample(made):
+    assert measured("errors", made([1.0, 2.0, 4.0])) == {
+        "quantity": "errors", "value": pytest.approx(7 / 3), "sd": pytest.approx(math.sqrt(7 / 3)), "n": 3
+    }  # fmt: skip
+    share = measured("right", made([True, False]))
+    assert (share["value"], share["n"]) == (0.5, 2)
+
+
+def test_one_value_has_no_standard_deviation():
+    for value in (3.0, [3.0], torch.tensor(3.0)):
+        row = measured("units", value)
+        assert (row["value"], row["n"]) == (3.0, 1)
+        assert math.isnan(row["sd"])

@@ -352,3 +352,18 @@ def require_folder(data_dir: Path | str | None) -> Path:
         shown = f"{os.fspath(data_dir)} is not a folder" if data_dir else "no data folder was named"
         raise MissingData(f"{shown}: give a folder with --data-dir, or in the environment variable BRAINALIGN_DATA")
     return Path(data_dir)
+
+
+def deposited_folder(name: str, folder: str, data_dir: Path | str | None) -> Path:
+    """Give the folder of a data set that lies below the data folder, or anywhere where its path is absolute.
+
+    Raises
+    ------
+    MissingData
+        It is not there; where the deposit is.
+    """
+    path = require_folder(data_dir) / Path(folder).expanduser()
+    if not path.is_dir():
+        deposit = load_manifest(name).deposit
+        raise MissingData(f"{path}: no such folder; get the data set from {deposit.url} ({deposit.terms})")
+    return path.resolve()

@@ -30,7 +30,7 @@ from brainalign.data._bids_people import Recorded, Shown, load_person
 from brainalign.data._bids_query import BidsFile, Query, chosen_from, find_runs, participants_of, sidecars
 from brainalign.data._content import sha256_of_inputs
 from brainalign.data._events import check_events, lines_of, require_columns
-from brainalign.data._manifest import distinct_subjects, load_manifest, require_folder
+from brainalign.data._manifest import deposited_folder, distinct_subjects
 from brainalign.data._side_by_side import STIMULI, side_by_side
 from brainalign.errors import BrainalignError, Misaligned, MissingData, did_you_mean
 
@@ -77,7 +77,7 @@ class Config(Recorded):
 def check(config: Config, data_dir: Path) -> list[str]:
     """List what stands in the way of loading, before any work: people, files and events; headers are not read."""
     try:
-        root = _root(config, data_dir)
+        root = deposited_folder(NAME, config.folder, data_dir)
         subjects = chosen_from(root, config.subjects)
     except BrainalignError as error:
         return [str(error)]
@@ -116,7 +116,7 @@ def load(config: Config, data_dir: Path) -> Recording:
     Misaligned
         The sessions of a story have other words; people do not fit together; words lie outside the recording.
     """
-    root = _root(config, data_dir)
+    root = deposited_folder(NAME, config.folder, data_dir)
     recordings, inputs = [], set()
     subjects = chosen_from(root, config.subjects)
     for subject, files in {subject: _files(config, root, subject) for subject in subjects}.items():
@@ -283,21 +283,6 @@ def require_same_stories(tables: Mapping[str, pd.DataFrame], who: str) -> None:
             f"{who}: {run} has {len(heard)} words and {first} {len(expected)}, {where}; the sessions must repeat each "
             "other, or folds cannot keep a repeated story together: choose one of the `sessions`"
         )
-
-
-def _root(config: Config, data_dir: Path) -> Path:
-    """Give the merged BIDS folder.
-
-    Raises
-    ------
-    MissingData
-        It is not there; where the deposit is.
-    """
-    root = require_folder(data_dir) / Path(config.folder).expanduser()
-    if not root.is_dir():
-        deposit = load_manifest(NAME).deposit
-        raise MissingData(f"{root}: no such folder; get the data set from {deposit.url} ({deposit.terms})")
-    return root.resolve()
 
 
 def _files(config: Config, root: Path, subject: str) -> dict[str, BidsFile]:

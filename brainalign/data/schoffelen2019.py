@@ -27,7 +27,7 @@ from brainalign.data._bids_people import Recorded, Shown, load_person
 from brainalign.data._bids_query import BidsFile, Query, chosen_from, find_runs, participants_of, sidecars
 from brainalign.data._content import reading, sha256_of_inputs
 from brainalign.data._events import check_events, lines_of, require_columns
-from brainalign.data._manifest import load_manifest, require_folder
+from brainalign.data._manifest import deposited_folder
 from brainalign.errors import BrainalignError, MissingData
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Config(Recorded):
 def check(config: Config, data_dir: Path) -> list[str]:
     """List what stands in the way of loading, before any work: the reader, files and events; headers are not read."""
     try:
-        root = _root(config, data_dir)
+        root = deposited_folder(NAME, config.folder, data_dir)
         for run, file in _files(config, root).items():
             inputs_of(file)
             _shown(config, root, run, file)
@@ -87,7 +87,7 @@ def load(config: Config, data_dir: Path) -> Recording:
     Misaligned
         Words lie outside the recording.
     """
-    root = _root(config, data_dir)
+    root = deposited_folder(NAME, config.folder, data_dir)
     files = _files(config, root)
     recording, inputs = load_person(
         root,
@@ -175,21 +175,6 @@ def _require_places(words: pd.DataFrame, n_fixations: pd.Series, path: Path) -> 
         if where.any():
             first = words[where].iloc[0]
             raise MissingData(f"{path}, line {first['_line']}: word {first['word']!r} {fault}")
-
-
-def _root(config: Config, data_dir: Path) -> Path:
-    """Give the BIDS folder.
-
-    Raises
-    ------
-    MissingData
-        It is not there; where the deposit is.
-    """
-    root = require_folder(data_dir) / Path(config.folder).expanduser()
-    if not root.is_dir():
-        deposit = load_manifest(NAME).deposit
-        raise MissingData(f"{root}: no such folder; get the data set from {deposit.url} ({deposit.terms})")
-    return root.resolve()
 
 
 def _files(config: Config, root: Path) -> dict[str, BidsFile]:

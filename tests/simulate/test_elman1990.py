@@ -81,10 +81,10 @@ def corpus(lexicon="nested", *, n_sentences=10_000, seed=0):
 
 @pytest.mark.parametrize(("lexicon", "least"), [("nested", 0.798), ("disjoint", 0.788)])
 def test_a12_irreducible_error(lexicon, least):
-    for seed in range(3):
+    for seed in range(5):
         stream = corpus(lexicon, seed=seed)
         counted = prediction.empirical_likelihoods(stream.words, stream.position, n_units=N_UNITS)
-        assert prediction.irreducible_error(counted) == pytest.approx(least, abs=0.006)
+        assert prediction.irreducible_error(counted) == pytest.approx(least, abs=0.005)
         assert counted.sum(axis=1) == pytest.approx(1)
 
 

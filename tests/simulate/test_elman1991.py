@@ -1,4 +1,4 @@
-"""The grammar of Elman (1991) by brute force, and what networks make of it (anchors A15, A16 at a smaller size)."""
+"""The grammar of Elman (1991) by brute force, and what networks make of it (anchors A15, A16)."""
 
 import re
 
@@ -153,21 +153,36 @@ def tested():
                                          vocabulary=elman1991.WORDS, n_units=26)  # fmt: skip
 
 
-def test_a15_networks_come_near_the_likelihoods_and_verbs_agree(tested):
-    """Without the layers of ten, which cost a plateau of 500,000 words: .85 after some 100,000 words at lr .1."""
-    stream = elman1991.clause_stream(0.75, 10_000, seed=0)
-    network = Elman(VOCABULARY, n_hidden=70, n_networks=5, seed=0, limit=0.1)
+@pytest.fixture(scope="module")
+def corpus():
+    return elman1991.clause_stream(0.75, 10_000, seed=0).words
+
+
+def test_a15_small_first_weights_and_the_layers_of_ten_come_near_the_printed_cosine(corpus, tested):
+    network = Elman(VOCABULARY, n_hidden=70, n_code=10, n_networks=5, seed=0, limit=0.1)
+    assert (reading.assess(network, *tested).cosine.mean(axis=1) < 0.55).all()
+    train(network, corpus, lr=0.1, n_sweeps=25)
+    assert reading.assess(network, *tested).cosine.mean(axis=1) == pytest.approx(0.85, abs=0.05)
+
+
+def test_verbs_agree_over_a_clause_with_a_noun_of_the_other_number(corpus, tested):
+    """ "boy who boys chase WALKS", in every network; over "boy who chases boys" it takes them longer."""
+    network = Elman(VOCABULARY, n_hidden=70, n_networks=5, seed=0, limit=0.5)
     probes = elman1991.agreement_probes()
-    assert (reading.assess(network, *tested).cosine.mean(axis=1) < 0.5).all()
-    train(network, stream.words, lr=0.3, n_sweeps=2)
-    cosines = reading.assess(network, *tested).cosine.mean(axis=1)
+    over_clause = (probes.construction == "object clause") & probes.other
+
+    def share_right():
+        with torch.no_grad():
+            outputs = network(torch.as_tensor(probes.words)).numpy()[:, probes.steps]
+        return (elman1991.agreement(outputs, probes) > 0.5)[:, over_clause].mean(axis=1)
+
+    assert share_right().mean() == pytest.approx(0.5, abs=0.2)
+    train(network, corpus, lr=0.1, n_sweeps=5)
+    assert (share_right() < 0.1).all()  # the nearer noun
+    train(network, corpus, lr=0.1, n_sweeps=18)
     pairs = prediction.cosine(prediction.bigram_likelihoods(tested[0], n_units=26), tested[1]).mean()
-    assert cosines == pytest.approx(0.85, abs=0.05)
-    assert (cosines > pairs).all()
-    with torch.no_grad():
-        outputs = network(torch.as_tensor(probes.words)).numpy()[:, probes.steps]
-    right = (elman1991.agreement(outputs, probes) > 0.5).astype(float)
-    assert (right[:, probes.construction == "simple"].mean(axis=1) > 0.95).all()
+    assert (reading.assess(network, *tested).cosine.mean(axis=1) > max(0.9, pairs)).all()
+    assert (share_right() >= 0.95).all()
 
 
 def test_a16_tiny_first_weights_stay_on_the_plateau_of_word_frequencies(tested):

@@ -57,7 +57,8 @@ class Plan:
         As in `RidgeCV`.
     operations : Operations
     bytes : int
-        Peak memory besides X, Y and what the libraries take when they are loaded.
+        Peak memory besides X, Y and what the libraries take when they are loaded. What the allocator keeps of
+        freed arrays comes on top: at a few hundred megabytes up to a third, differing from run to run.
     seconds : float
         By the rates of products measured on this device.
     """
