@@ -1,8 +1,8 @@
 """The command line: demo | init | check | plan | run | status | clean | report | export | fetch | info | simulate.
 
 Results go to standard output, progress and problems to standard error. Exit status: 0 done; 1 something failed and the
-message says what; 2 the command or its configuration is wrong; 75 stopped early by SIGUSR1 or SIGUSR2, run again; 130
-interrupted; 143 terminated.
+message says what; 2 the command or its configuration is wrong; 75 `run` stopped early by SIGUSR1 or SIGUSR2, run again;
+130 interrupted; 143 terminated.
 """
 
 import logging
@@ -399,7 +399,8 @@ def run_simulation(
 
     path, folder = simulations.find_simulation(name), out or Path("results") / name
     overrides = (*(settings or ()), *(more or ()))
-    print(simulations.run_simulation(path, folder, overrides=overrides, overwrite=overwrite))
+    with handled():  # SIGUSR1, the warning before a job's end, stops nothing: there is nothing to stop after
+        print(simulations.run_simulation(path, folder, overrides=overrides, overwrite=overwrite))
     print(f"\nreport: {folder / 'report.html'}")
 
 
@@ -414,7 +415,7 @@ def main() -> None:
         print(f"brainalign: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, BadConfig | UnknownName) else 1)
     except Terminated:
-        print("brainalign: terminated; finished cells are kept, run again to continue", file=sys.stderr)
+        print("brainalign: terminated; what is finished is kept, run again to continue", file=sys.stderr)
         sys.exit(143)
 
 

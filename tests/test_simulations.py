@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from brainalign import simulations
+from brainalign.arrays import write_tsv
 from brainalign.errors import BadConfig, BrainalignError, UnknownName
-from brainalign.simulations import Published, measured, published_beside_obtained, run_simulation
+from brainalign.simulations import Published, folder, measured, published_beside_obtained, run_simulation
 
 COINS = '''"""Does a coin come up heads half of the time?
 
@@ -17,13 +18,12 @@ COINS = '''"""Does a coin come up heads half of the time?
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, Settings, main
 
 
-class Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class Config(Settings):
     n: int = Field(100, ge=1, description="coins")
     seed: int = Field(0, ge=0, description="of the coins")
 
@@ -35,6 +35,8 @@ def run(config):
     heads = np.random.default_rng(config.seed).random(config.n) < 0.5
     with open("calls", "a") as file:
         file.write("run ")
+    if config.n == 13:
+        raise KeyboardInterrupt
     obtained = pd.DataFrame([{"quantity": "heads", "value": heads.mean(), "sd": heads.std(), "n": config.n}])
     return {"obtained": obtained, "coins": pd.DataFrame({"heads": heads})}
 
@@ -79,9 +81,61 @@ def test_finished_results_are_drawn_again_and_not_computed(coins, tmp_path):
     assert run_simulation(coins, tmp_path / "out") == first
     assert n_runs(coins) == 1
     assert (tmp_path / "out" / "report.html").read_bytes() == page
-    (tmp_path / "out" / "coins.tsv").unlink()
-    with pytest.raises(BrainalignError, match="holds other results"):
+
+
+@pytest.mark.parametrize("lost", ["coins.tsv", "provenance.json"])
+@pytest.mark.parametrize("how", ["removed", "cut"])
+def test_damaged_results_are_computed_again_or_refused(coins, tmp_path, lost, how):
+    first = run_simulation(coins, tmp_path / "out")
+    path = tmp_path / "out" / lost
+    path.unlink() if how == "removed" else path.write_text("{" if lost == "provenance.json" else "")
+    if lost == "provenance.json":
+        with pytest.raises(BrainalignError, match="no results folder"):
+            run_simulation(coins, tmp_path / "out")
+    else:
+        assert run_simulation(coins, tmp_path / "out") == first
+        assert n_runs(coins) == 2
+
+
+def test_a_run_that_was_killed_while_it_wrote_is_computed_again(coins, tmp_path, monkeypatch):
+    def killed(table, path):
+        if "coins" in path.name:
+            raise SystemExit
+        return write_tsv(table, path)
+
+    monkeypatch.setattr(folder, "write_tsv", killed)
+    with pytest.raises(SystemExit):
         run_simulation(coins, tmp_path / "out")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert (tmp_path / "out" / "obtained.tsv").exists()
+    run_simulation(coins, tmp_path / "out")
+    assert n_runs(coins) == 2
+    assert len(pd.read_csv(tmp_path / "out" / "coins.tsv", sep="\t")) == 100
+
+
+def test_code_of_the_networks_counts(coins, tmp_path, monkeypatch):
+    run_simulation(coins, tmp_path / "out")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setattr(folder, "NETWORKS", tmp_path / "elsewhere")
+    with pytest.raises(BrainalignError, match="other settings or code"):
+        run_simulation(coins, tmp_path / "out")
+
+
+def test_what_is_there_stays_until_the_new_is_computed(coins, tmp_path):
+    run_simulation(coins, tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        run_simulation(coins, tmp_path / "out", overrides=("n=13",), overwrite=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_file_is_no_folder(coins, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(BrainalignError, match="cannot write into"):
+            run_simulation(coins, out)
+    assert not (tmp_path / "calls").exists()
 
 
 def test_results_of_other_settings_or_code_are_replaced_only_if_asked(coins, tmp_path):
@@ -98,6 +152,10 @@ def test_results_of_other_settings_or_code_are_replaced_only_if_asked(coins, tmp
 def test_a_folder_of_something_else_is_never_replaced(coins, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tsv").write_text("all of it")
+    with pytest.raises(BrainalignError, match="no results folder"):
+        run_simulation(coins, tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.tsv").read_text() == "all of it"
+    (tmp_path / "mine" / "provenance.json").write_text('{"experiment": {}, "tables": ["thesis"]}')
     with pytest.raises(BrainalignError, match="no results folder"):
         run_simulation(coins, tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "thesis.tsv").read_text() == "all of it"
@@ -135,13 +193,29 @@ def test_all_simulations_keep_the_contract():
 
 
 def test_the_file_runs_by_itself(coins, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", [str(coins), "--out", str(tmp_path / "out"), "--set", "n=7"])
+    monkeypatch.setattr("sys.argv", [str(coins), "--out", str(tmp_path / "out"), "--set", "n=7", "--set", "seed=3"])
     simulations.main(str(coins))
+    assert (tmp_path / "out" / "config.toml").read_text().splitlines() == ["n = 7", "seed = 3"]
     assert capsys.readouterr().out.splitlines()[-1] == f"report: {tmp_path / 'out' / 'report.html'}"
     shutil.rmtree(tmp_path / "out")
     monkeypatch.setattr("sys.argv", [str(coins), "--set", "m=7"])
     with pytest.raises(SystemExit, match="unknown key"):
         simulations.main(str(coins))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (85584.0, "85,584"),
+        (0.9996432, "0.9996432"),
+        (1.0, "1"),
+        (1.20255734, "1.202557"),
+        (math.inf, "inf"),
+        (-3e-9, "-3e-09"),
+    ],
+)
+def test_numbers_have_the_digits_that_simulations_are_compared_by(value, text):
+    assert simulations.seven_digits(value) == text
 
 
 @pytest.mark.parametrize("made", [list, np.array, torch.tensor, pd.Series])

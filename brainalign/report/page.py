@@ -27,11 +27,11 @@ def add_html(page, body, title, caption, section) -> None:
     page.add_html(f"{body}<p>{html.escape(caption)}</p>", title=title, section=section)
 
 
-def add_table(page, table, title, caption) -> None:
-    """Add a DataFrame with its caption."""
+def add_table(page, table, title, caption, *, number=None) -> None:
+    """Add a DataFrame with its caption; `number` writes its numbers, `number_text` if not given."""
     body = table.to_html(
         index=False,
-        float_format=number_text,
+        float_format=number or number_text,
         na_rep="",
         border=0,
         escape=True,
@@ -51,7 +51,8 @@ def number_text(value: float) -> str:
 def add_text(page, title, text, *, fixed=False) -> None:
     """Add paragraphs, or a text whose spaces matter."""
     escaped = html.escape(text)
-    body = f"<pre>{escaped}</pre>" if fixed else "".join(f"<p>{part}</p>" for part in escaped.split("\n\n"))
+    wrapped = f'<pre style="white-space: pre-wrap">{escaped}</pre>'
+    body = wrapped if fixed else "".join(f"<p>{part}</p>" for part in escaped.split("\n\n"))
     page.add_html(body, title=title, section="What was run")
 
 

@@ -3,7 +3,7 @@
 A simulation is a file `analyses/<name>.py` with
 
 - a docstring, the first line of which says what it asks;
-- `Config`: a frozen pydantic model in which every setting has a default and a description, `seed` among them;
+- `Config`: a `Settings` in which every setting has a default and a description, `seed` among them;
 - `PUBLISHED`: a tuple of `Published`, the numbers that the paper prints;
 - `run(config) -> dict of str to DataFrame`: everything that is computed, as tables; one of them, "obtained", has the
   columns `quantity value sd n` (`sd` over `n` networks or samples, nan for none), a row for every quantity of
@@ -17,24 +17,29 @@ import ast
 import importlib.util
 import json
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
-from brainalign import __version__
-from brainalign.arrays import write_tsv
 from brainalign.config import parse_settings, render
 from brainalign.errors import BrainalignError, UnknownName
-from brainalign.files import sha256_of, whole_file, write_file
+from brainalign.files import write_file
 from brainalign.pipeline.packaged import analysis_files
 from brainalign.report.page import add_figure, add_html, add_table, add_text, new_page
+from brainalign.simulations.folder import claim, provenance_of, read_tables, write_tables
 
 CONTRACT = {"Config", "PUBLISHED", "run", "draw"}
 COLUMNS = ("quantity", "published", "obtained", "sd", "n", "source", "note")
+
+
+class Settings(BaseModel):
+    """What the settings of a simulation derive from: frozen, no unknown names, no other types, only finite numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Published(NamedTuple):
@@ -139,7 +144,8 @@ def find_simulation(name: str) -> Path:
 def run_simulation(path: Path, folder: Path, *, overrides: tuple[str, ...] = (), overwrite: bool = False) -> str:
     """Run a simulation and write its tables, `config.toml`, `provenance.json` and `report.html` into a folder.
 
-    A folder that holds the finished tables of the same file, settings and versions is drawn again, not computed.
+    A folder that holds the finished tables of the same file, code, settings and versions is drawn again, not computed;
+    what it held before is replaced once the new tables are there.
 
     Parameters
     ----------
@@ -162,20 +168,23 @@ def run_simulation(path: Path, folder: Path, *, overrides: tuple[str, ...] = (),
     BadConfig
         A setting is unknown or wrong.
     BrainalignError
-        The folder holds other results.
+        The folder holds other results, or cannot be written.
     """
     module = load_simulation(path)
     config = parse_settings(module.Config, overrides, source=path.stem)
-    provenance = _provenance(path, config)
+    provenance = provenance_of(path, config.model_dump(mode="json"))
     folder = Path(folder)
-    tables = _read(folder, provenance)
+    claim(folder, provenance, overwrite=overwrite)
+    tables = read_tables(folder, provenance)
     if tables is None:
-        _claim(folder, overwrite=overwrite)
-        _write(folder, module.run(config), provenance, config)
-        tables = _read(folder, provenance)
+        computed = module.run(config)
+        write_file(folder / "config.toml", render(provenance["settings"]))
+        write_tables(folder, computed, provenance)
+        tables = read_tables(folder, provenance)
     beside = published_beside_obtained(module.PUBLISHED, tables["obtained"])
+    beside["published"] = beside["published"].map(str)  # as printed
     _write_report(folder, module, tables, config, beside, provenance)
-    return beside.drop(columns=["source", "note"]).to_string(index=False, na_rep="")
+    return beside.drop(columns=["source", "note"]).to_string(index=False, na_rep="", float_format=seven_digits)
 
 
 def published_beside_obtained(published: tuple[Published, ...], obtained: pd.DataFrame) -> pd.DataFrame:
@@ -194,58 +203,22 @@ def published_beside_obtained(published: tuple[Published, ...], obtained: pd.Dat
     return table.astype({"published": object}).fillna({"published": "", "source": "", "note": ""})[list(COLUMNS)]
 
 
-def _provenance(path: Path, config) -> dict:
-    return {
-        "simulation": path.stem,
-        "sha256": sha256_of(path),
-        "settings": config.model_dump(mode="json"),
-        "brainalign": __version__,
-        "versions": {name: version(name) for name in ("numpy", "scipy", "torch")},
-    }
-
-
-def _claim(folder: Path, *, overwrite: bool) -> None:
-    """Make the folder, or empty it of the results of other settings where that is allowed."""
-    if folder.exists() and any(folder.iterdir()):
-        if not overwrite:
-            raise BrainalignError(f"{folder} holds other results; give another --out, or --overwrite to replace them")
-        if not (folder / "config.toml").exists():
-            raise BrainalignError(f"{folder} is no results folder; nothing in it is replaced")
-        for old in (*folder.glob("*.tsv"), folder / "provenance.json", folder / "report.html"):
-            old.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def _write(folder: Path, tables: dict[str, pd.DataFrame], provenance: dict, config) -> None:
-    write_file(folder / "config.toml", render(config.model_dump(mode="json")))
-    for name, table in tables.items():
-        with whole_file(folder / f"{name}.tsv") as partial:
-            write_tsv(table, partial)
-    said = provenance | {"tables": list(tables)}
-    write_file(folder / "provenance.json", json.dumps(said, indent=1, sort_keys=True) + "\n")
-
-
-def _read(folder: Path, provenance: dict) -> dict[str, pd.DataFrame] | None:
-    """Read the tables of a finished run of the same file, settings and versions; None where there is none."""
-    path = folder / "provenance.json"
-    said = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    names = said.pop("tables", None)
-    if names is None or said != provenance or not all((folder / f"{name}.tsv").exists() for name in names):
-        return None
-    return {name: pd.read_csv(folder / f"{name}.tsv", sep="\t") for name in names}
+def seven_digits(value: float) -> str:
+    """Write a number as simulations are compared: seven digits, counts in full."""
+    return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.7g}"
 
 
 def _write_report(folder: Path, module, tables, config, beside, provenance) -> None:
     with new_page(folder / "report.html", f"brainalign: {provenance['simulation']}") as page:
         about = (module.__doc__ or "").strip()
-        add_table(page, beside, "Published beside obtained", about.partition("\n")[0])
+        add_table(page, beside, "Published beside obtained", about.partition("\n")[0], number=seven_digits)
         for title, figure, caption in module.draw(tables, config):
             if isinstance(figure, str):
                 add_html(page, figure, title, caption, "Figures")
             else:
                 add_figure(page, figure, title, caption, "Figures")
         add_text(page, "About", about, fixed=True)
-        add_text(page, "Settings", render(config.model_dump(mode="json")), fixed=True)
+        add_text(page, "Settings", render(provenance["settings"]), fixed=True)
         add_text(page, "Provenance", json.dumps(provenance, indent=1, sort_keys=True), fixed=True)
 
 
@@ -255,10 +228,12 @@ def main(file: str) -> None:
     parser = argparse.ArgumentParser(description=first_line(path))
     parser.add_argument("--out", type=Path, default=Path("results") / path.stem)
     parser.add_argument("--overwrite", action="store_true", help="replace the results of other settings")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     try:
         said = run_simulation(path, arguments.out, overrides=tuple(arguments.set), overwrite=arguments.overwrite)
     except BrainalignError as error:
         raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     sys.stdout.write(f"{said}\n\nreport: {arguments.out / 'report.html'}\n")
