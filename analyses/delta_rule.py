@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from brainalign.plots.memories import curves, recall_matrices
 from brainalign.simulate.associative import (
@@ -38,7 +38,7 @@ from brainalign.simulate.associative import (
     similarity,
 )
 from brainalign.simulate.context_memory import bind
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, Settings, main
 
 GAINS = {"batch": (batch_gain, batch_bound), "cyclic": (cyclic_gain, cyclic_bound)}
 RULES = {"Hebb": hebb, "pseudo-inverse": pseudo_inverse}
@@ -70,12 +70,10 @@ PUBLISHED = (
 )  # fmt: skip
 
 
-class Config(BaseModel):
+class Config(Settings):
     """Settings of the analysis."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    seed: int = Field(0, ge=0, description="of patterns, noise and lesions")
+    seed: int = Field(0, ge=0, lt=2**32, description="of patterns, noise and lesions")
     n_networks: int = Field(20, ge=1, description="each with patterns of its own")
     n_inputs: int = Field(64, ge=16, description="units of a key")
     n_outputs: int = Field(64, ge=8, description="units of an answer")
@@ -319,17 +317,22 @@ def obtained(tables: dict[str, pd.DataFrame], config: Config) -> pd.DataFrame:
     eye = torch.eye(config.n_inputs, dtype=keys.dtype, device=keys.device)
     end = answers @ inverse + start @ (eye - keys @ inverse)
     one_pass = learn(orthonormal, answers, cyclic_gain(orthonormal, step=1.0), n_sweeps=1)
-    ratio = spread(signal_to_noise(keys, answers))
     rows = [(*diverging, math.nan, config.n_networks) for diverging in _diverging(tables["stability"])]
     rows += [
         ("largest distance of weights from G F+ + M0 (I - F F+)", float((learnt - end).abs().max()), math.nan,
          config.n_networks),
         ("error after one cyclic pass, step 1, orthonormal keys", float(one_pass.errors[:, 1].max()), math.nan,
          config.n_networks),
-        ("signal to noise of Hebb's rule", ratio["y"], ratio["sd"], config.n_networks),
+        ("signal to noise of Hebb's rule", *over_networks(signal_to_noise(keys, answers)), config.n_networks),
         *_recalled(tables, config.n_networks),
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=["quantity", "value", "sd", "n"])
+
+
+def over_networks(ratio: torch.Tensor) -> tuple[float, float]:
+    """Give signal to noise with the mean power of the noise, and its sd over networks that have any noise."""
+    noisy = ratio[ratio.isfinite()]
+    return float(ratio.pow(-2).mean() ** -0.5), float(noisy.std()) if len(noisy) > 1 else math.nan
 
 
 def _diverging(stable: pd.DataFrame):
@@ -377,7 +380,7 @@ def draw(tables: dict[str, pd.DataFrame], config: Config) -> list[Drawing]:
     return [
         Drawing("Learning", curves(learnt, xlabel="sweep", ylabel="root mean square error", logy=True),
                 f"{shape}; geometric mean over networks. Bound: 2 / lambda_max(F F^T) for batch, 2 / |f|^2 for cyclic "
-                "learning. One percent above it the error falls at first and then grows without end."),
+                "learning. One percent above it the error grows without end, in batch learning after a first fall."),
         Drawing("Where learning turns into divergence",
                 curves(stable, xlabel="step / bound", ylabel="factor of the error per sweep", mark=1.0, marked="bound"),
                 f"{shape}. Points: measured; line: the largest |eigenvalue| of I - S F. Above 1 learning diverges."),

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from brainalign.plots.descent import against_print, landscape, orbits, races, walks
 from brainalign.simulate.descent import (
@@ -34,7 +34,8 @@ from brainalign.simulate.descent import (
     tune_gradient_descent,
     tune_heavy_ball,
 )
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulate.replicas import place
+from brainalign.simulations import Drawing, Published, Settings, main
 
 START = 1.0
 PRINTED_X = (1.42, 1.32, 1.27, 1.242, 1.227, 1.219, 1.214, 1.2114)
@@ -75,16 +76,14 @@ PUBLISHED = (
 )
 
 
-class Config(BaseModel):
+class Config(Settings):
     """Settings of the analysis."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    seed: int = Field(0, ge=0, description="of the starts")
+    seed: int = Field(0, ge=0, lt=2**32, description="of the starts")
     n_networks: int = Field(300, ge=2, description="walks from random starts on the line")
     n_steps: int = Field(3000, ge=100, description="of walks that are looked at late")
     n_rates: int = Field(600, ge=10, description="learning rates of the figure of orbits")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="cpu, cuda or auto")
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="cpu, cuda or auto")
 
 
 def run(config: Config) -> dict[str, pd.DataFrame]:
@@ -103,7 +102,7 @@ def run(config: Config) -> dict[str, pd.DataFrame]:
 
 def places(*values: float, device: str = "cpu") -> torch.Tensor:
     """Give starts as (n_networks, 1)."""
-    return torch.tensor(values, dtype=torch.float64, device=device)[:, None]
+    return torch.tensor(values, **place(dtype="float64", device=device))[:, None]
 
 
 def walk(rates, *, gradient=quartic_slope) -> list[float]:
@@ -311,13 +310,21 @@ def draw(tables: dict[str, pd.DataFrame], config: Config) -> list[Drawing]:
                        marked={"rate .1": FAST}),
                 "Late places of the walk. Above 2 / f'' = .0913 the minimum lets go: an orbit of two places, then of "
                 "four, of eight, and chaos with a window of three; beyond about .143 the walk goes off to infinity."),
-        Drawing("What each learning rate leads to", tables["verdicts"].fillna("").to_html(index=False, border=0),
-                "From x = 1. A walk whose last places repeat with a period of two or more, or that leaves for "
-                "infinity, has too large a learning rate; one that is chaotic has not settled."),
+        Drawing("What each learning rate leads to", verdict_table(tables["verdicts"]),
+                f"From x = 1, {config.n_steps:,} steps. A walk whose last places repeat with a period of two or more, "
+                "or that leaves for infinity, has too large a learning rate; one that is chaotic, or still under way, "
+                "has not settled."),
         Drawing("Optimisers on a bowl", races(tables["race"], CURVATURES),
                 "Curvatures 1 and 50. Dashed: the best factors per step that theory gives, "
                 "(kappa - 1) / (kappa + 1) and (sqrt(kappa) - 1) / (sqrt(kappa) + 1)."),
     ]  # fmt: skip
+
+
+def verdict_table(verdicts: pd.DataFrame) -> str:
+    """Write the table of verdicts as HTML, an empty cell where there is no period."""
+    shown = verdicts.assign(period=verdicts["period"].replace(0, "").astype(str)).fillna("")
+    table = shown.to_html(index=False, border=0, justify="left", classes="table table-sm")
+    return f'<div style="overflow-x: auto">{table}</div>'
 
 
 if __name__ == "__main__":

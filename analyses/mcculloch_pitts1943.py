@@ -15,8 +15,8 @@ Inconsistencies and what is not in the paper:
 - "not" alone cannot be built (theorem 3): the gate has a clock as second input.
 
 The compiler builds nets for formulas, those of the paper and random ones, and refuses what is true when nothing
-fires. Each is checked on every input over one step more than its longest path, which is a proof. Nets with circles: a
-latch, and rings whose period is that of the impulses in them.
+fires. Each net is checked on every input over one step more than its longest path, which is a proof. Nets with
+circles: a latch, and rings whose period is that of the impulses in them.
 
 Reference: McCulloch & Pitts (1943), A logical calculus of the ideas immanent in nervous activity, Bulletin of
 Mathematical Biophysics 5:115-133.
@@ -27,7 +27,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from brainalign.errors import BrainalignError
 from brainalign.plots.rasters import net_drawings, rasters
@@ -44,20 +44,18 @@ from brainalign.simulate.temporal_logic import (
     truth_table,
 )
 from brainalign.simulate.threshold import FORMULAS, all_sequences, figure_1, gates, latch, period, ring
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, Settings, main
 
 FIGURE, TEXT = "McCulloch & Pitts 1943, figure 1", "McCulloch & Pitts 1943, section 2"
 
 
-class Config(BaseModel):
+class Config(Settings):
     """Settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     n_steps: int = Field(8, ge=4, le=8, description="length of the inputs that nets are compared with formulas on")
     n_expressions: int = Field(200, ge=1, description="random expressions that are compiled")
     max_ring: int = Field(8, ge=1, description="units of the largest ring")
-    seed: int = Field(0, ge=0, description="of the random expressions")
+    seed: int = Field(0, ge=0, lt=2**32, description="of the random expressions")
 
 
 def as_formula(letter):
@@ -223,9 +221,8 @@ def random_expressions(config):
         except BrainalignError:
             rows.append(row | {"built": False, "wrong": np.nan})
             continue
-        n_steps = min(compiled.net.longest_path() + 1, 15 // len(compiled.net.inputs))
         row |= {"n_units": len(compiled.net.units), "late": compiled.late["out"]}
-        rows.append(row | {"built": True, "wrong": disagreements(compiled, n_steps=n_steps)["out"]})
+        rows.append(row | {"built": True, "wrong": disagreements(compiled)["out"]})
     return pd.DataFrame(rows)
 
 
@@ -317,13 +314,14 @@ def draw(tables, _config):
             "The illusion of heat, net (e)",
             rasters(tables["heat_illusion"], inputs=("N1 heat on skin", "N2 cold on skin")),
             "One step of cold is felt as heat, 3 steps later, and not as cold. Cold that is held is felt as cold, and"
-            " once as heat 3 steps after its last step: the formula says so, the paper does not speak of it.",
+            " once as heat 3 steps after its last step: the formula says so, the paper does not speak of it. Grey:"
+            " inputs.",
         ),
         Drawing(
             "Nets with circles",
             rasters(tables["circles"], inputs=("set", "reset", "start", "N1", "N2")),
             "A latch holds until it is reset; an impulse goes round a ring for ever; net (i) learns: before N1 and N2"
-            " have fired together, N1 does nothing.",
+            " have fired together, N1 does nothing. Grey: inputs.",
         ),
     ]
 

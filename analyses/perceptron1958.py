@@ -22,12 +22,13 @@ References: Rosenblatt (1958), Psychological Review 65:386-408; Widrow & Hoff (1
 """
 
 from itertools import product
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from brainalign.errors import BrainalignError
 from brainalign.plots.boundaries import decision_regions, linear_boundaries
@@ -42,30 +43,34 @@ from brainalign.simulate.perceptron import (
     perceptron,
     train,
 )
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, Settings, main
 
 LOGIC = {"AND": (-1, -1, -1, 1), "OR": (-1, 1, 1, 1), "XOR": (-1, 1, 1, -1)}
 CORNERS = np.array(list(product((0, 1), repeat=2)))
 FORMS = {"online": 1, "minibatch of 10": 10, "batch": None}
 MAX_INPUTS = 4  # of the logical functions that are all learned
 RULES = {"perceptron": perceptron, "Adaline": adaline}
+Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+From0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Config(BaseModel):
+class Config(Settings):
     """Settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     n_networks: int = Field(
         10, ge=1, description="units of each kind, every one with an order of the points of its own"
     )
     n_problems: int = Field(8, ge=1, description="separable problems per margin")
     n_points: int = Field(60, ge=4, description="points of a separable problem")
-    margins: list[float] = Field([0.02, 0.05, 0.1, 0.2], min_length=1, description="planted, in the space of (x, 1)")
+    margins: tuple[Above0, ...] = Field(
+        (0.02, 0.05, 0.1, 0.2), min_length=1, description="planted, in the space of (x, 1)"
+    )
     n_sweeps: int = Field(400, ge=2, description="sweeps of the perceptron at most")
     adaline_sweeps: int = Field(100, ge=1, description="sweeps of Adaline")
-    decays: list[float] = Field([0.0, 0.1, 0.5], min_length=1, description="of the learning rate of Adaline, per sweep")
-    seed: int = Field(0, ge=0, description="of problems and orders; network i has seed + i")
+    decays: tuple[From0, ...] = Field(
+        (0.0, 0.1, 0.5), min_length=1, description="of the learning rate of Adaline, per sweep"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="of problems and orders; network i has seed + i")
 
 
 THEORY = "theory"
@@ -263,8 +268,9 @@ def draw(tables, _config):
         Drawing(
             "AND, OR, XOR",
             draw_logic(tables["logic"], tables["best_lines"]),
-            "Regions and thick: the best line there is, with the best margin to the points that it answers rightly."
-            " Thin: where the units stood in the end; for XOR, when they were stopped.",
+            "Dots: the four inputs and what is wanted for them. Regions and thick line: the best answer that a line can"
+            " give, with the best margin to the points that it answers rightly. Thin lines: where the units stood in"
+            " the end; for XOR, when they were stopped.",
         ),
         Drawing(
             "A boundary and its margin",
@@ -312,15 +318,18 @@ def draw(tables, _config):
 
 
 def draw_logic(logic, best):
-    figure = Figure(figsize=(9.6, 3.3), layout="constrained")
-    for ax, name in zip(figure.subplots(1, len(LOGIC)), LOGIC, strict=True):
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(LOGIC))
+    for ax, name in zip(axes, LOGIC, strict=True):
         labels = np.where(np.array(LOGIC[name]) > 0, "true", "false")
         first, ends = (of.loc[of["function"] == name, ["w1", "w2", "b"]].to_numpy() for of in (best, logic))
         n_updates, share = logic.loc[logic["function"] == name, "n_updates"], best.set_index("function")["share"]
         decision_regions(answers(first[0]), CORNERS, labels, ax=ax)
+        key = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
         linear_boundaries(np.vstack([first, ends]), CORNERS, labels, ax=ax,
                           title=f"{name}: best {share[name]:.0%}, {n_updates.mean():.0f} updates")  # fmt: skip
         ax.set(xticks=(0, 1), yticks=(0, 1), xlabel="input 1", ylabel="input 2")
+    figure.legend(key.values(), key.keys(), loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 

@@ -9,6 +9,7 @@ from brainalign.plots._style import UNTRAINED, note, panels
 
 GREY = "#9a9a9a"
 FULL = 0.92  # side of the largest square, of its cell
+NAMED = 2  # cells from a row of units with names to the next: the names stand between
 
 
 def hinton(values, *, ax=None, largest=None, rows=(), columns=(), title=""):
@@ -106,8 +107,9 @@ def activity_layers(table):
     figure : Figure
     """
     levels = [list(dict.fromkeys(part["layer"])) for _, part in table.groupby("level", sort=True)]
-    figure = Figure(figsize=(9.5, 1.75 * len(levels)), layout="constrained")
-    of_levels = figure.subfigures(len(levels), 1)
+    heights = [_n_rows(table[table["level"] == level]) for level in sorted(table["level"].unique())]
+    figure = Figure(figsize=(14, 0.62 * sum(heights) + 0.45 * len(levels)), layout="constrained")
+    of_levels = figure.subfigures(len(levels), 1, height_ratios=[height + 0.75 for height in heights[::-1]])
     largest = table["value"].abs().max()
     for subfigure, names in zip(np.atleast_1d(of_levels)[::-1], levels, strict=True):
         parts = [table[table["layer"] == name] for name in names]
@@ -118,11 +120,22 @@ def activity_layers(table):
     return figure
 
 
+def _named(part):
+    return part["name"].notna() & (part["name"] != "")
+
+
+def _n_rows(part):
+    """Count the rows of cells of a layer, those with names counted in."""
+    return int((part["row"].max() + 1) * (NAMED if _named(part).any() else 1))
+
+
 def _draw_layer(ax, name, part, largest):
-    values = np.full((part["row"].max() + 1, part["column"].max() + 1), np.nan)
-    values[part["row"], part["column"]] = part["value"]
+    named = part[_named(part)]
+    apart = NAMED if len(named) else 1
+    values = np.full((_n_rows(part), part["column"].max() + 1), np.nan)
+    values[apart * part["row"], part["column"]] = part["value"]
     hinton(values, ax=ax, largest=largest, title=name)
     wanted = part[part["wanted"].astype(bool)]
-    ax.plot(wanted["column"], wanted["row"], "o", color=UNTRAINED, markersize=4)
-    for row in part[part["name"].notna() & (part["name"] != "")].itertuples():
-        ax.annotate(row.name, (row.column, row.row + 0.5), fontsize=5.5, ha="center", va="top", annotation_clip=False)
+    ax.plot(wanted["column"], apart * wanted["row"], "o", color=UNTRAINED, markersize=4)
+    for row in named.itertuples():
+        ax.annotate(row.name, (row.column, apart * row.row + 0.75), fontsize=8, ha="center", va="center")

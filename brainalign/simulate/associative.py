@@ -39,9 +39,10 @@ import numpy as np
 import torch
 
 from brainalign.errors import BrainalignError, Misaligned
+from brainalign.simulate.replicas import place
 
 PATTERNS, NOISE, LESION = range(3)  # what a seed is for: the three draws of one seed are independent
-NO_CHANGE = 1e-10  # of the largest eigenvalue: eigenvalues of the gain below it belong to directions never learnt
+NO_CHANGE = 10  # times precision, size and largest eigenvalue: smaller ones are 0, of directions that are never learnt
 
 
 class Learned(NamedTuple):
@@ -88,7 +89,7 @@ def random_patterns(
     Raises
     ------
     BrainalignError
-        The correlation is not within 0 and 1.
+        The correlation is not within 0 and 1, the dtype is neither float32 nor float64, or there is no GPU.
     """
     if not 0 <= correlation <= 1:
         raise BrainalignError(f"a correlation between 0 and 1 is needed, got {correlation:g}")
@@ -98,8 +99,8 @@ def random_patterns(
             template = np.where(rng.random((n_units, 1)) < 0.5, 1.0, -1.0)
             agree = (1 + math.sqrt(correlation)) / 2 if i_set == 0 else 0.5
             sets[i_set].append(np.where(rng.random((n_units, n_patterns)) < agree, template, -template))
-    place = "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
-    return tuple(torch.as_tensor(np.stack(drawn), dtype=dtype, device=place) for drawn in sets)
+    where = place(dtype=str(dtype).removeprefix("torch."), device=device)
+    return tuple(torch.as_tensor(np.stack(drawn), **where) for drawn in sets)
 
 
 def hebb(keys: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
@@ -230,7 +231,8 @@ def cyclic_bound(keys: torch.Tensor) -> torch.Tensor:
 def rate(keys: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
     """Give the factor by which the slowest part of the error changes per sweep; learning converges below 1.
 
-    It is the largest |1 - eigenvalue of S F|, without the eigenvalues that are 0: those of dependent keys.
+    It is the largest |1 - eigenvalue of S F|, without the eigenvalues that are 0: those of dependent keys. Where all
+    are 0, as with a step of 0, nothing is learnt, and it is 1.
 
     Parameters
     ----------
@@ -243,8 +245,10 @@ def rate(keys: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
     """
     _, n_inputs, n_pairs = keys.shape
     change = torch.linalg.eigvals(gain @ keys if n_pairs <= n_inputs else keys @ gain)  # the smaller of the two
-    learnt = change.abs() > NO_CHANGE * change.abs().amax(dim=1, keepdim=True)
-    return torch.where(learnt, (1 - change).abs(), 0).amax(dim=1)
+    rounding = NO_CHANGE * max(n_inputs, n_pairs) * torch.finfo(keys.dtype).eps
+    learnt = change.abs() > rounding * change.abs().amax(dim=1, keepdim=True)
+    slowest = torch.where(learnt, (1 - change).abs(), 0).amax(dim=1)
+    return torch.where(learnt.any(dim=1), slowest, 1)
 
 
 def similarity(recalled: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
@@ -358,8 +362,8 @@ def lesion(memory: torch.Tensor, *, share: float, seed: int = 0) -> torch.Tensor
         raise BrainalignError(f"a share of the weights between 0 and 1 is needed, got {share:g}")
     n_weights = memory[0].numel()
     orders = [rng.permutation(n_weights) for rng in _generators(seed, len(memory), LESION)]
-    place = torch.as_tensor(np.stack(orders), device=memory.device).reshape(memory.shape)
-    return torch.where(place < round(share * n_weights), 0, memory)
+    rank = torch.as_tensor(np.stack(orders), device=memory.device).reshape(memory.shape)
+    return torch.where(rank < round(share * n_weights), 0, memory)
 
 
 def _generators(seed: int, n_networks: int, purpose: int) -> list[np.random.Generator]:

@@ -193,7 +193,8 @@ def train(
     Parameters
     ----------
     network : Multilayer
-        Network i of it learns as it would learn alone.
+        Network i of it learns as it would learn alone: to the last bit on a CPU, up to the rounding of batched
+        products on a GPU.
     inputs : tensor or array, (n_samples, n_inputs) or (n_networks, n_samples, n_inputs)
     targets : tensor or array, (n_samples, n_outputs) or (n_networks, n_samples, n_outputs)
     lr : float or array

@@ -36,6 +36,7 @@ from brainalign.errors import BrainalignError
 CUBIC = 9 / 5
 MISPRINTED_CUBIC = 3 / 5
 LONGEST_ORBIT = 8  # steps
+ROUNDING = 1000  # times the precision of x: smaller steps are rounding, and say nothing of how fast a walk comes nearer
 
 
 def gradient_descent(gradient, start: torch.Tensor, *, rate, n_steps: int) -> torch.Tensor:
@@ -162,7 +163,7 @@ class Outcome(NamedTuple):
     verdict : {"converged", "learning rate too large", "not settled"}
     period : int
         1 where it converged, the number of places it goes round where the rate is too large, 0 where it went off to
-        infinity or has not settled.
+        infinity or has not settled: it is chaotic, or still under way.
     places : tuple of float
         That it goes round, rising; one where it converged.
     """
@@ -178,8 +179,10 @@ def outcome(path: torch.Tensor, *, tolerance: float = 1e-6) -> Outcome:
     Parameters
     ----------
     path : Tensor (n_steps + 1,)
-        Of one network and its one parameter. The last 2 x `LONGEST_ORBIT` places are looked at: the shortest period
-        p <= `LONGEST_ORBIT` by which all of them repeat, within the tolerance, is the orbit.
+        Of one network and its one parameter. The last 3 x `LONGEST_ORBIT` places are looked at: the shortest period
+        p <= `LONGEST_ORBIT` by which all of them repeat, within the tolerance, is the orbit. They repeat if the
+        changes from one round to the next, and all those to come if they go on shrinking as they do, are that small:
+        a walk with a tiny rate has not converged, nor is one an orbit that goes to and fro on its way to a minimum.
     tolerance : float
         In units of x; it must be below the distance of neighbouring places of an orbit.
 
@@ -192,18 +195,33 @@ def outcome(path: torch.Tensor, *, tolerance: float = 1e-6) -> Outcome:
     BrainalignError
         The path is not that of one number, or too short.
     """
-    if path.ndim != 1 or len(path) <= 2 * LONGEST_ORBIT:
-        raise BrainalignError(
-            f"the path of one number over more than {2 * LONGEST_ORBIT} steps is needed, got {tuple(path.shape)}"
-        )
+    n_last = 3 * LONGEST_ORBIT
+    if path.ndim != 1 or len(path) <= n_last:
+        raise BrainalignError(f"the path of one number over at least {n_last} steps is needed, got {tuple(path.shape)}")
     if not torch.isfinite(path).all():
         return Outcome("learning rate too large", 0, ())
-    last = path[-2 * LONGEST_ORBIT :]
+    last = path[-n_last:]
     for period in range(1, LONGEST_ORBIT + 1):
-        if bool(((last[period:] - last[:-period]).abs() <= tolerance).all()):
+        if _repeats(last, period, tolerance):
             verdict = "converged" if period == 1 else "learning rate too large"
             return Outcome(verdict, period, tuple(sorted(last[-period:].tolist())))
     return Outcome("not settled", 0, ())
+
+
+def _repeats(places: torch.Tensor, period: int, tolerance: float) -> bool:
+    """Say whether places come back after a period, for good.
+
+    The changes e from one round to the next shrink by r per round; what is to come is then e r / (1 - r) in all.
+    """
+    change = (places[period:] - places[:-period]).abs()
+    if not bool((change <= tolerance).all()):
+        return False
+    first, second = (float(part.max()) for part in (change[:LONGEST_ORBIT], change[-LONGEST_ORBIT:]))
+    if second <= ROUNDING * torch.finfo(places.dtype).eps * float(places.abs().max()):
+        return True
+    n_rounds = (len(change) - LONGEST_ORBIT) / period  # from the first changes to the second
+    r = (second / first) ** (1 / n_rounds) if first > 0 else math.inf
+    return r < 1 and second * r / (1 - r) <= tolerance
 
 
 def quartic(x: torch.Tensor, *, cubic: float = CUBIC) -> torch.Tensor:

@@ -24,7 +24,18 @@ from torch import nn
 from brainalign.errors import BrainalignError, Misaligned, UnknownName
 from brainalign.simulate.replicas import affine, check_counts, stacked, uniform
 
-FUNCTIONS = {"logistic": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu, "identity": lambda x: x}
+LARGEST = 80.0  # of -x in exp(-x): float32 can hold it, and its slope
+
+
+def logistic(x: torch.Tensor) -> torch.Tensor:
+    """Give 1 / (1 + exp(-x)), to the last bit the same for a network alone and beside others.
+
+    torch.sigmoid works out the last few numbers of a tensor by another routine, which rounds differently.
+    """
+    return 1 / (1 + torch.exp((-x).clamp(max=LARGEST)))
+
+
+FUNCTIONS = {"logistic": logistic, "tanh": torch.tanh, "relu": torch.relu, "identity": lambda x: x}
 OUTPUTS = (*FUNCTIONS, "softmax")
 LOSSES = ("squared", "cross_entropy")
 
@@ -59,7 +70,8 @@ class Multilayer(nn.Module):
 
     References
     ----------
-    Glorot & Bengio (2010), equation 16, for the limit where none is given; scikit-learn's MLPClassifier draws alike.
+    Glorot & Bengio (2010), equation 16, for the limit where none is given; scikit-learn's MLPClassifier draws alike,
+    except for logistic units, for which it takes sqrt(2 / (units below + units above)).
     """
 
     def __init__(

@@ -23,6 +23,7 @@ Novikoff (1962), Symposium on the Mathematical Theory of Automata 12:615-622; Mi
 chapter 11. The tests compare with scikit-learn's Perceptron, numpy's least squares and a support vector machine.
 """
 
+import math
 from collections.abc import Callable
 from itertools import combinations
 from typing import NamedTuple
@@ -32,7 +33,7 @@ import torch
 from scipy.optimize import nnls
 
 from brainalign.errors import BrainalignError, Misaligned
-from brainalign.simulate.replicas import place
+from brainalign.simulate.replicas import place, uniform
 
 NO_MARGIN = 1e-9  # of R: a smaller margin is rounding
 MAX_POINTS = 12  # of an exhaustive search over subsets
@@ -40,7 +41,7 @@ MAX_POINTS = 12  # of an exhaustive search over subsets
 
 def perceptron(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Give Rosenblatt's error: y where the answer is wrong or undecided, 0 elsewhere."""
-    return torch.where(y * outputs <= 0, y, 0)
+    return torch.where(y * outputs > 0, 0, y)
 
 
 def adaline(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -56,9 +57,9 @@ class Trained(NamedTuple):
     weights : tensor of shape (n_networks, n_sweeps + 1, n_inputs + 1)
         Before training and after every sweep; b last.
     n_wrong : int64 tensor of shape (n_networks, n_sweeps + 1)
-        Points with a wrong answer; an output of 0 is wrong.
+        Points with a wrong answer; an output of 0 is wrong, and so is nan, of weights that have overflowed.
     squared_error : tensor of shape (n_networks, n_sweeps + 1)
-        Mean of (y - o) ** 2 over the points.
+        Mean of (y - o) ** 2 over the points; inf or nan from where weights overflow.
     n_updates : int64 tensor of shape (n_networks, n_sweeps + 1)
         Points learned from so far: those whose error was not 0.
     largest_norm : tensor of shape (n_networks,)
@@ -107,7 +108,7 @@ def train(
     shuffle : bool
         Whether the points come in a new order in every sweep, one of its own for each unit.
     init : float
-        First weights are uniform in +-init.
+        First weights are uniform in +-init; they are drawn in float32 whatever the dtype.
     seed : int
     device : {"cpu", "cuda", "auto"}
     dtype : {"float32", "float64"}
@@ -117,19 +118,18 @@ def train(
     Misaligned
         X and y do not describe the same points or networks.
     BrainalignError
-        y has other values than -1 and +1, X is not finite, a number of sweeps, points or a rate is not positive, there
-        is no such dtype, or no GPU.
+        y has other values than -1 and +1, X is not finite, a number of sweeps, points or a rate is not positive and
+        finite, there is no such dtype, or no GPU.
     """
     where = place(dtype=dtype, device=device)
     X, y = (torch.as_tensor(np.asarray(values)).to(**where) for values in (X, y))
     _check(X, y, n_networks)
     n_points = y.shape[-1]
     batch_size = n_points if batch_size is None else batch_size
-    if min(n_networks, batch_size, learning_rate) <= 0 or min(n_sweeps, decay, init) < 0:
-        raise BrainalignError(
-            f"n_networks ({n_networks}), batch_size ({batch_size}) and learning_rate ({learning_rate}) must be above 0;"
-            f" n_sweeps ({n_sweeps}), decay ({decay}) and init ({init}) not below"
-        )
+    _check_settings(
+        above_0={"n_networks": n_networks, "batch_size": batch_size, "learning_rate": learning_rate},
+        from_0={"n_sweeps": n_sweeps, "decay": decay, "init": init},
+    )
     X = _with_one(X).expand(n_networks, -1, -1)  # (n_networks, n_points, n_inputs + 1)
     y = y.expand(n_networks, -1)
     generators = [torch.Generator().manual_seed(seed + i) for i in range(n_networks if shuffle or init else 0)]
@@ -158,7 +158,7 @@ def train(
             break
     weights, n_updates = (torch.stack(values, dim=1) for values in zip(*seen, strict=True))
     outputs = weights @ X.transpose(1, 2)  # (n_networks, n_sweeps + 1, n_points)
-    wrong, missing = y[:, None] * outputs <= 0, y[:, None] - outputs
+    wrong, missing = ~(y[:, None] * outputs > 0), y[:, None] - outputs
     return Trained(weights, wrong.sum(dim=2), missing.square().mean(dim=2), n_updates, longest)
 
 
@@ -302,6 +302,15 @@ def _check(X: torch.Tensor, y: torch.Tensor, n_networks: int) -> None:
         raise BrainalignError("X must be finite; it holds nan or inf")
 
 
+def _check_settings(*, above_0: dict[str, float], from_0: dict[str, float]) -> None:
+    for name, value in above_0.items():
+        if not 0 < value < math.inf:
+            raise BrainalignError(f"{name} ({value}) must be finite and above 0")
+    for name, value in from_0.items():
+        if not 0 <= value < math.inf:
+            raise BrainalignError(f"{name} ({value}) must be finite and not below 0")
+
+
 def _with_one(X: torch.Tensor) -> torch.Tensor:
     return torch.cat([X, torch.ones_like(X[..., :1])], dim=-1)
 
@@ -318,5 +327,4 @@ def _signed_points(X, y) -> np.ndarray:
 def _first_weights(generators: list, X: torch.Tensor, init: float) -> torch.Tensor:
     if not init:
         return X.new_zeros(len(X), X.shape[2])
-    draws = [torch.rand(X.shape[2], generator=of_network, dtype=X.dtype) for of_network in generators]
-    return init * (2 * torch.stack(draws).to(X) - 1)
+    return torch.stack([uniform((X.shape[2],), init, of_network) for of_network in generators]).to(X)

@@ -5,6 +5,8 @@ networks are summed, their gradients clipped network by network, and Adam moves 
 so networks that learn together learn what each would learn alone, up to the rounding of batched products.
 """
 
+import re
+
 import torch
 from torch import nn
 
@@ -30,10 +32,12 @@ def place(*, dtype: str, device: str) -> dict:
     Raises
     ------
     BrainalignError
-        The dtype is neither float32 nor float64, or there is no GPU.
+        The dtype is neither float32 nor float64, the device none of these, or there is no GPU.
     """
     if dtype not in ("float32", "float64"):
         raise BrainalignError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise BrainalignError(f"device must be 'cpu', 'cuda', 'cuda:0', ... or 'auto', got {device!r}")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():

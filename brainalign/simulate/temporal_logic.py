@@ -135,6 +135,7 @@ class Ever(NamedTuple):
 Expression = Fires | Past | And | Or | Not | Ever
 
 MAX_CONSTITUENTS = 20  # of a truth table
+MAX_LAG = 500  # steps that a net can look back: each is a unit of a chain
 CHUNK = 2**16  # input sequences that are run at once
 
 
@@ -279,11 +280,15 @@ def compile_net(formulas: str | Sequence[str] | Mapping[str, Expression], *, dev
     Raises
     ------
     BrainalignError
-        A formula is true when all its constituents are false, asks for `exists`, or tells of a unit that has a formula
-        itself; a unit has two formulas.
+        A formula is true when all its constituents are false, asks for `exists`, for more than 500 steps back, or tells
+        of a unit that has a formula itself; a unit has two formulas.
     """
     named = _named(formulas)
-    names = sorted({name for expression in named.values() for name, _ in constituents(expression)})
+    told = sorted({of for expression in named.values() for of in constituents(expression)})
+    for name, lag in told:
+        if lag > MAX_LAG:
+            raise BrainalignError(f"{name}(t-{lag}): a net is built for at most {MAX_LAG} steps back")
+    names = sorted({name for name, _ in told})
     asked = sorted(set(names) & set(named))
     if asked:
         raise BrainalignError(f"{', '.join(asked)}: has a formula of its own; write it in terms of inputs")

@@ -1,7 +1,11 @@
 """The analysis of the delta rule on small settings: every published number is obtained, and its controls fail."""
 
-import pytest
+import math
 
+import pytest
+import torch
+
+from brainalign.errors import BrainalignError
 from brainalign.simulations import Drawing, published_beside_obtained
 
 
@@ -58,6 +62,22 @@ def test_one_network_is_the_first_of_several(analysis, tables):
     several = tables["context"]["cosine"].tolist()
     assert alone["context"]["cosine"].tolist() == pytest.approx(several, abs=1e-12)
     assert alone["obtained"]["sd"].isna().all()
+
+
+def test_a_network_without_crosstalk_makes_no_mean_infinite(analysis):
+    config = analysis.Config(n_networks=30, n_inputs=16, n_pairs=2, n_sweeps=100)
+    keys, answers = analysis.pairs(config)
+    ratio = analysis.signal_to_noise(keys, answers)
+    assert 0 < ratio.isinf().sum() < 10  # keys that happen to be orthogonal
+    said, sd = analysis.over_networks(ratio)
+    assert said == pytest.approx(math.sqrt(16), rel=0.25)  # sqrt(n / (K - 1))
+    assert 0 < sd < math.inf
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_not_there_is_said(analysis):
+    with pytest.raises(BrainalignError, match="sees no GPU here"):
+        analysis.pairs(analysis.Config(device="cuda"))
 
 
 def test_more_pairs_than_can_be_learnt_in_time_are_refused(analysis):

@@ -1,7 +1,12 @@
 """The analysis of the worked example: what is printed, what is obtained, and which of it cannot be had."""
 
-import pytest
+import re
 
+import pandas as pd
+import pytest
+import torch
+
+from brainalign.errors import BrainalignError
 from brainalign.simulations import published_beside_obtained
 
 
@@ -48,6 +53,24 @@ def test_the_orbit_is_reported_as_a_learning_rate_that_is_too_large(analysis, ta
     assert ends.loc[0.02, "verdict"] == "converged"
     shown = next(drawing.figure for drawing in analysis.draw(tables, config) if isinstance(drawing.figure, str))
     assert "learning rate too large" in shown
+
+
+def test_cells_of_the_table_of_verdicts_do_not_run_together(analysis):
+    verdicts = pd.DataFrame({"rate": [0.1, 0.15], "verdict": "learning rate too large", "period": [2, 0],
+                             "places": ["0.36126; 1.73581", None]})  # fmt: skip
+    shown = analysis.verdict_table(verdicts)
+    assert 'class="dataframe table table-sm"' in shown  # the page gives such tables their spaces
+    cells = re.findall(r"<td>(.*?)</td>", shown)
+    assert cells[1:4] == ["learning rate too large", "2", "0.36126; 1.73581"]
+    assert cells[5:] == ["learning rate too large", "", ""]
+
+
+def test_devices_are_taken_as_everywhere(analysis):
+    assert analysis.Config(device="auto").device == "auto"
+    if not torch.cuda.is_available():
+        assert analysis.places(1.0, device="auto").device.type == "cpu"
+        with pytest.raises(BrainalignError, match="sees no GPU here"):
+            analysis.basins(analysis.Config(device="cuda"))
 
 
 def test_walks_end_on_their_side_of_the_maximum(tables):

@@ -37,6 +37,20 @@ def test_a_net_that_is_wrong_is_counted(analysis, monkeypatch):
     assert row["share_right"] == pytest.approx(1 - 3 / 8)
 
 
+def test_random_nets_are_run_for_longer_than_their_longest_path(analysis, monkeypatch):
+    """Up to three inputs and five synapses in a row: 2 ** 18 inputs of six steps."""
+    longest = []
+
+    def noted(compiled, n_steps=None):
+        longest.append(compiled.net.longest_path() * len(compiled.net.inputs))
+        assert n_steps is None or n_steps > compiled.net.longest_path()
+        return dict.fromkeys(compiled.formulas, 0)
+
+    monkeypatch.setattr(analysis, "disagreements", noted)
+    analysis.random_expressions(analysis.Config(n_expressions=200))
+    assert max(longest) == 15
+
+
 def test_the_rows_of_the_tables(tables):
     gates = tables["gates"].pivot(index="gate", columns="inputs", values="fires")
     assert gates.loc["xor"].dropna().tolist() == [0, 1, 1, 0]

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from brainalign.config import parse_settings
+from brainalign.errors import BadConfig
 from brainalign.simulations import published_beside_obtained
 
 
@@ -15,7 +17,7 @@ def analysis(load_analysis):
 
 @pytest.fixture(scope="module")
 def config(analysis):
-    return analysis.Config(n_networks=2, n_problems=2, margins=[0.05, 0.2], adaline_sweeps=20, decays=[0.0, 0.5])
+    return analysis.Config(n_networks=2, n_problems=2, margins=(0.05, 0.2), adaline_sweeps=20, decays=(0.0, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,25 @@ def test_problems_have_the_margin_that_was_planted(analysis):
 def test_decay_ends_nearer_to_least_squares(tables):
     last = tables["adaline"].query("sweep == 20").set_index("decay")["value"]
     assert last[0.5] < last[0.0] / 3
+
+
+def test_lists_can_be_set_and_hold_sensible_numbers(analysis):
+    config = parse_settings(analysis.Config, ("decays=[0.5, 0]", "margins=[0.1]"), source="perceptron1958")
+    assert (config.decays, config.margins) == ((0.5, 0.0), (0.1,))
+    for wrong in ("margins=[0.0]", "margins=[inf]", "decays=[-0.1]", "decays=[nan]", "decays=[]"):
+        with pytest.raises(BadConfig, match=wrong.partition("=")[0]):
+            parse_settings(analysis.Config, (wrong,), source="perceptron1958")
+
+
+def test_the_key_of_the_logic_figure_says_which_colour_is_true(analysis, tables):
+    figure = analysis.draw_logic(tables["logic"], tables["best_lines"])
+    (key,) = figure.legends
+    colours = {text.get_text(): handle.get_facecolor()[0, :3].tolist()
+               for text, handle in zip(key.texts, key.legend_handles, strict=True)}  # fmt: skip
+    assert set(colours) == {"false", "true"}
+    dots = figure.axes[0].collections[-1]  # AND is true of one of the four
+    assert dots.get_offsets().tolist() == [[1, 1]]
+    assert dots.get_facecolor()[0, :3].tolist() == colours["true"]
 
 
 def test_it_is_drawn_from_its_tables(analysis, tables, config):

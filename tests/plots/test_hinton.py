@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from brainalign.plots.hinton import FULL, activity_layers, hinton, receptive_fields
+from brainalign.simulate.family_trees import PEOPLE, RELATIONS
 
 
 def squares(ax):
@@ -52,3 +53,23 @@ def test_layers_stand_above_each_other_with_dots_at_what_is_wanted():
     answer = figure.axes[titles.index("answer")]
     assert answer.lines[0].get_xdata().tolist() == [0]
     assert {text.get_text() for text in answer.texts} == {"Jennifer", "Arthur"}
+
+
+def test_no_name_stands_on_a_square_or_on_another_name():
+    layers = [(0, "person", PEOPLE, 12), (0, "relation", RELATIONS, 6), (1, "answer", PEOPLE, 12)]
+    rows = [
+        (level, layer, i // width, i % width, 1.0, name, False)
+        for level, layer, names, width in layers
+        for i, name in enumerate(names)
+    ]
+    figure = activity_layers(pd.DataFrame(rows, columns=["level", "layer", "row", "column", "value", "name", "wanted"]))
+    figure.canvas.draw()
+    for ax in figure.axes:
+        (patches,) = ax.collections
+        squares = [path.get_extents(ax.transData) for path in patches.get_paths()]
+        squares = [square for square in squares if square.width > 0]
+        written = [text.get_window_extent() for text in ax.texts]
+        assert len(squares) == len(written) >= 12
+        assert all(text.get_fontsize() >= 8 for text in ax.texts)
+        assert not any(name.overlaps(square) for name in written for square in squares)
+        assert not any(a.overlaps(b) for i, a in enumerate(written) for b in written[:i])

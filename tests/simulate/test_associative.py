@@ -211,6 +211,16 @@ def test_from_weights_that_are_not_zero_learning_ends_at_the_pseudo_inverse_plus
     torch.testing.assert_close(end, learned, atol=1e-10, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("gain", GAINS)
+def test_the_rate_leaves_out_what_dependent_keys_leave_unlearnt(gain, dtype):
+    """Orthonormal keys, the first of them twice: its two copies learn as one, the others with the step itself."""
+    keys = torch.linalg.qr(torch.randn(3, 10, 4, generator=torch.Generator().manual_seed(0), dtype=dtype)).Q
+    keys = torch.cat([keys, keys[:, :, :1]], dim=2)
+    for step, expected in ((0.2, 0.8), (0.0, 1.0), (1e-3, 0.999)):
+        assert rate(keys, gain(keys, step=step)).tolist() == pytest.approx([expected] * 3, abs=1e-5)
+
+
 @pytest.mark.parametrize("gain", GAINS)
 def test_from_zero_learning_ends_at_the_pseudo_inverse_also_with_dependent_keys(gain):
     keys, _ = normal(2, 10, 4, 5)
@@ -345,6 +355,12 @@ def test_identified_and_similarity_by_hand():
     assert similarity(recalled, answers)[0, 2] == pytest.approx(1)
     assert similarity(recalled, answers)[0, 1] == pytest.approx(0.2 / np.hypot(3, 0.2))
     assert identified(recalled, answers).tolist() == pytest.approx([2 / 3])
+
+
+def test_identified_asks_which_answer_is_nearest_to_what_was_recalled_not_the_reverse():
+    answers = torch.eye(2)[None]
+    recalled = torch.tensor([[[1.0, 1.0], [0.1, 0.0]]])  # both are nearest to the first answer
+    assert identified(recalled, answers).tolist() == [0.5]
 
 
 # replicas, devices, precision, seeds, refusals

@@ -190,6 +190,13 @@ def test_a_code_that_says_nothing_is_told_nothing():
         trees.probe(torch.zeros(2, 24, 6), torch.zeros(24, dtype=torch.int64))
 
 
+def test_the_likeness_of_twins_is_of_each_network_by_itself():
+    codes = torch.rand(1, 24, 6, generator=torch.Generator().manual_seed(0))
+    alone = trees.twin_likeness(codes)
+    assert alone.item() == pytest.approx(1, abs=0.3)
+    torch.testing.assert_close(trees.twin_likeness(torch.cat([codes, 10 * codes])), alone.expand(2))
+
+
 def test_twins_with_one_code_are_alike():
     codes = torch.rand(2, 12, 6, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(trees.twin_likeness(torch.cat([codes, codes], dim=1)), torch.zeros(2), atol=1e-3, rtol=0)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from brainalign.errors import BrainalignError, Misaligned, UnknownName
-from brainalign.simulate.multilayer import Multilayer
+from brainalign.simulate.multilayer import Multilayer, logistic
 
 TORCH = {"logistic": nn.Sigmoid(), "tanh": nn.Tanh(), "relu": nn.ReLU(), "identity": nn.Identity(),
          "softmax": nn.Softmax(dim=1)}  # fmt: skip
@@ -65,6 +65,17 @@ def test_cross_entropy_of_a_sure_output_is_finite():
     with torch.no_grad():
         network.W1.fill_(500)
     assert torch.isfinite(network.loss([[1.0], [-1.0]], [[0.0], [1.0]], loss="cross_entropy")).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_logistic_unit_is_the_same_in_company(dtype):
+    x = 5 * torch.randn(3, 101, 3, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    torch.testing.assert_close(logistic(x), torch.sigmoid(x))
+    assert all(torch.equal(logistic(x)[i], logistic(x[i].clone())) for i in range(3))
+    far = torch.tensor([-1e4, 1e4, torch.nan], dtype=dtype, requires_grad=True)
+    assert logistic(far)[:2].tolist() == pytest.approx([0, 1], abs=1e-30)
+    assert logistic(far)[2].isnan()
+    assert torch.autograd.grad(logistic(far)[:2].sum(), far)[0][:2].tolist() == [0, 0]
 
 
 def test_a_tolerated_error_is_none():

@@ -229,6 +229,29 @@ def test_what_has_stopped_stays_as_it_is():
     assert train(CORNERS, AND, n_sweeps=0).weights.tolist() == [[[0, 0, 0]]]
 
 
+def test_a_unit_that_has_overflowed_answers_nothing_right():
+    """Batch Adaline on AND at three times its step bound of about 0.7: nan after some 100 sweeps in float32."""
+    trained = train(CORNERS, AND, adaline, batch_size=None, learning_rate=3.0, n_sweeps=100)
+    assert trained.weights[0, -1].isnan().all()
+    assert trained.n_wrong[0, -1] == 4
+    assert trained.n_wrong[0, -1] == trained.n_wrong[0, 0]  # as before the first sweep, when nothing was known
+    nowhere = torch.tensor([[torch.nan, 1.0]])
+    assert perceptron(nowhere, torch.ones(1, 2)).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "decay", "init"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_settings_that_are_no_numbers_are_refused(name, value):
+    with pytest.raises(BrainalignError, match=rf"{name} \({value}\) must be finite"):
+        train(CORNERS, AND, **{name: value})
+
+
+def test_first_weights_do_not_depend_on_the_dtype():
+    first, second = (train(CORNERS, AND, init=0.3, seed=4, n_sweeps=0, dtype=dtype) for dtype in ("float32", "float64"))
+    assert torch.equal(first.weights.double(), second.weights)
+    assert first.weights.abs().min() > 0
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(Misaligned, match=r"\(4, 2\) and y \(3,\)"):
         train(CORNERS, AND[:3])

@@ -67,3 +67,9 @@ def test_affine_and_lookup_are_network_by_network():
         assert torch.allclose(replicas.affine(values, weights, bias)[i], values[i] @ weights[i] + bias[i], atol=1e-5)
         assert torch.allclose(replicas.affine(values, weights)[i], values[i] @ weights[i], atol=1e-5)
         assert torch.equal(replicas.rows_of(table, positions)[i], table[i][positions[i]])
+
+
+@pytest.mark.parametrize("device", ["tpu", "gpu", "cuda:one", ""])
+def test_devices_that_do_not_exist_are_refused(device):
+    with pytest.raises(BrainalignError, match="device must be 'cpu'"):
+        replicas.place(dtype="float32", device=device)

@@ -19,6 +19,15 @@ def test_points_lie_on_their_arms():
     assert radius.max() <= 1
 
 
+def test_noise_is_of_the_angle_as_much_near_the_centre_as_far_from_it():
+    points, labels = spirals(2000, noise=0.2, turns=0.75)
+    radius = points.norm(dim=1)
+    apart = torch.atan2(points[:, 1], points[:, 0]) - 2 * math.pi * (labels / 3 + 0.75 * radius)
+    apart = torch.remainder(apart + math.pi, 2 * math.pi) - math.pi
+    for part in (apart[radius < 0.2], apart[radius > 0.8]):
+        assert part.std().item() == pytest.approx(0.2, rel=0.1)
+
+
 def test_points_depend_on_the_seed_alone():
     torch.manual_seed(0)
     first = spirals(5, seed=3)[0]

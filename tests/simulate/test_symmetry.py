@@ -77,6 +77,12 @@ def test_measures_on_planted_weights():
     assert mirror_error(spoiled).item() == pytest.approx(0.5)
 
 
+def test_magnitudes_are_means_over_mirror_images_and_units():
+    weights = torch.tensor([[4.0, -1.0, 2.0, -2.0, 1.0, -6.0], [3.0, 2.0, 4.0, 4.0, 2.0, 3.0]]).T[None]
+    assert magnitudes(weights[:, :, :1]).tolist() == [[1, 2, 5]]
+    assert magnitudes(weights).tolist() == [[1, 1.75, 3.5]]
+
+
 def test_too_short_rows():
     with pytest.raises(BrainalignError, match="at least 2, got 1"):
         rows(1)

@@ -61,6 +61,20 @@ def test_values_are_the_definition_step_by_step(expression, seed):
     assert expression.values(given_)[0].tolist() == [value(expression, t, spikes) for t in range(7)]
 
 
+def test_what_is_true_of_silence_has_been_true_before_the_first_step():
+    always = {"A": torch.ones(1, 3, dtype=torch.bool)}
+    assert Ever(Not(A)).values(always).tolist() == [[True] * 3]
+    assert Past(Ever(Not(A)), 2).values(always).tolist() == [[True] * 3]
+    assert Ever(A).values({"A": ~always["A"]}).tolist() == [[False] * 3]
+
+
+def test_delays_of_some_hundred_steps_are_built_and_longer_ones_refused():
+    assert len(compile_net("X(t) = A(t-500)").net.units) == 500
+    for formula in ("X(t) = A(t-501)", "X(t) = A(t-1) and S(A(t-1), 100000)"):
+        with pytest.raises(BrainalignError, match=r"A\(t-(501|100001)\): a net is built for at most 500 steps back"):
+            compile_net(formula)
+
+
 @given(expressions)
 @settings(max_examples=120, deadline=None)
 def test_random_expressions_compiled_do_what_they_say_or_are_true_at_rest(expression):

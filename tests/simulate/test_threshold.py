@@ -78,6 +78,15 @@ def test_the_threshold_is_reached_not_exceeded():
     assert fires == [False, True, True]
 
 
+def test_every_end_foot_of_relative_inhibition_raises_the_threshold():
+    both = torch.ones(1, 2, 2, dtype=torch.bool)
+    fires = [
+        firing(Net(["N1", "N2"], {"N3": Unit({"N2": feet}, raised_by={"N1": 2})}), "N3", both)[0, 1].item()
+        for feet in (3, 4)
+    ]
+    assert fires == [False, True]
+
+
 def test_gates_by_their_truth_tables():
     tables = {"and": [0, 0, 0, 1], "or": [0, 1, 1, 1], "xor": [0, 1, 1, 0]}
     rows = torch.tensor(list(product((False, True), repeat=2)))[:, None].expand(-1, 4, -1)  # held for 4 steps
