@@ -13,16 +13,18 @@ few: how deep the dip is depends on the first weights (see the spread over netwo
 Control: the same networks untrained.
 """
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from brainalign.plots import errors_over_time
 from brainalign.simulate import elman1990
 from brainalign.simulate.elman import Elman
 from brainalign.simulate.online import train
-from brainalign.simulations import Drawing, Published, main, measured
+from brainalign.simulations import Drawing, Published, Settings, main, measured
 
 THIRD, OTHERS = "root mean squared error, third bits", "root mean squared error, other bits"
 PUBLISHED = (
@@ -32,19 +34,17 @@ PUBLISHED = (
 N_SHOWN = 12  # inputs in the figure
 
 
-class Config(BaseModel):
+class Config(Settings):
     """Settings of the simulation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    seed: int = Field(0, description="of the streams; network i has weights of seed + i")
+    seed: int = Field(0, ge=0, lt=2**32, description="of the streams; network i has weights of seed + i")
     n_networks: int = Field(6, ge=1, description="networks, each with first weights of its own")
     n_bits: int = Field(3000, ge=36, multiple_of=12, description="bits of each stream")
     n_sweeps: int = Field(600, ge=1, description="passes through the stream")
-    lr: float = Field(0.2, gt=0, description="learning rate")
-    limit: float = Field(0.5, gt=0, description="first weights and biases are uniform within +-limit")
-    least: float = Field(0.03, ge=0, description="by how much the error must fall to count as a dip")
-    device: str = Field("cpu", description="cpu, cuda or auto")
+    lr: float = Field(0.2, gt=0, le=10, description="learning rate")
+    limit: float = Field(0.5, ge=1e-4, le=10, description="first weights and biases are uniform within +-limit")
+    least: float = Field(0.03, ge=0, le=1, description="by how much the error must fall to count as a dip")
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="where networks learn")
 
 
 def run(config):

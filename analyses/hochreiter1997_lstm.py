@@ -18,13 +18,15 @@ sequences equally long. The published numbers of sequences and errors are from m
 .04) was read in Hochreiter & Schmidhuber (1996), people.idsia.ch/~juergen/nipslstm/node4.html.
 """
 
+from typing import Literal
+
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from brainalign.plots.alignments import lines_by_network
 from brainalign.simulate import lstm, sequence_tasks
-from brainalign.simulations import Drawing, Published, main, measured
+from brainalign.simulations import Drawing, Published, Settings, main, measured
 
 LSTM_1997, LSTM_2000, SIMPLE = "LSTM of 1997", "LSTM with forget gates", "simple recurrent"
 ADDING, RECALL = "adding", "recall of the first symbol"
@@ -41,12 +43,10 @@ PUBLISHED = (
 )  # fmt: skip
 
 
-class Config(BaseModel):
+class Config(Settings):
     """Settings of the simulation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    seed: int = Field(0, ge=0, description="network i has weights and sequences of seed + i")
+    seed: int = Field(0, ge=0, lt=2**32, description="network i has weights and sequences of seed + i")
     n_networks: int = Field(3, ge=1, description="of each kind")
     n_hidden: int = Field(8, ge=1, description="cells, or hidden units")
     n_steps: int = Field(100, ge=8, description="of the adding problem; 100 is the shortest in the paper")
@@ -54,10 +54,10 @@ class Config(BaseModel):
     n_recall_steps: int = Field(60, ge=2, description="of the recall of the first symbol")
     n_recall_updates: int = Field(150, ge=1, description="of the recall of the first symbol")
     n_sequences: int = Field(32, ge=1, description="fresh ones at each update")
-    lr: float = Field(0.02, gt=0, description="of Adam")
-    input_bias: float = Field(-3.0, description="of input gates at first; the paper's are -3 and -6")
-    forget_bias: float = Field(5.0, description="of forget gates at first; 5 forgets .7 % a step")
-    device: str = Field("cpu", description="cpu, cuda or auto")
+    lr: float = Field(0.02, gt=0, le=10, description="of Adam")
+    input_bias: float = Field(-3.0, ge=-100, le=100, description="of input gates at first; the paper's are -3 and -6")
+    forget_bias: float = Field(5.0, ge=-100, le=100, description="of forget gates at first; 5 forgets .7 % a step")
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="where networks learn")
 
 
 def run(config):

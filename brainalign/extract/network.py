@@ -161,12 +161,14 @@ def extract(
     device, layers = device_of(config.device), layer_names(config)
     network = _network(config, weights).to(device)
     words = _positions(events, network.settings["vocabulary"])
-    values = {name: [] for name in layers}
+    values = {}
     with torch.inference_mode():
         for text in _texts(events, config.rest):
             states = network.states(_tensor(words[text]).to(device))
             for name in layers:
-                values[name].append(states[name][config.replica].float().cpu().numpy())
+                of_text = states[name][config.replica].float().cpu().numpy()  # (n_words, n_units)
+                whole = values.setdefault(name, np.empty((len(events), of_text.shape[1]), np.float32))
+                whole[text] = of_text
     rows = events[["run", "onset", "duration", "word"]].reset_index(drop=True)
     provenance = {
         "extractor": "network",
@@ -175,7 +177,7 @@ def extract(
         "weights": weights,
         "n_unknown": int((words == _unknown(network.settings["vocabulary"])).sum()),
     }
-    return {name: _activations(name, np.concatenate(parts), rows, provenance) for name, parts in values.items()}
+    return {name: _activations(name, whole, rows, provenance) for name, whole in values.items()}
 
 
 def _activations(name: str, values: np.ndarray, rows: pd.DataFrame, provenance: dict) -> Activations:
@@ -201,9 +203,14 @@ def _tensor(positions: np.ndarray):
 
 
 def _texts(events: pd.DataFrame, rest: str) -> list[np.ndarray]:
-    """Give the places of the words that are read from rest: of every run, or of every sentence."""
-    texts = pd.factorize(events["run"])[0] if rest == "run" else sentence_numbers(events)
-    return np.split(np.arange(len(events)), np.flatnonzero(np.diff(texts)) + 1)
+    """Give the places of the words that are read from rest: of every run, or of every sentence.
+
+    Rows of different runs may stand between each other; each text has its own, in their order.
+    """
+    texts = events["run"] if rest == "run" else sentence_numbers(events)
+    number = pd.factorize(texts)[0]
+    order = np.argsort(number, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
 
 
 def _unknown(vocabulary: list[str]) -> int:

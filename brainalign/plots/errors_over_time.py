@@ -67,7 +67,7 @@ def over_sweeps(table, *, ylabel, references=()):
         ax.fill_between(part["sweep"], low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     for value, name in references:
         ax.axhline(value, color=CONTROLS, linestyle=":", linewidth=0.9)
-        ax.annotate(name, (table["sweep"].max(), value), fontsize=8, ha="right", va="bottom")
+        ax.annotate(name, (1.01, value), xycoords=("axes fraction", "data"), fontsize=8, va="center")
     ax.set(xlabel="pass through the corpus", ylabel=ylabel)
     ax.legend(frameon=False, fontsize=8)
     return figure

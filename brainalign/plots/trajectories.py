@@ -86,6 +86,8 @@ def distances(table, *, ylabel="distance / spread within groups"):
 def separability(table):
     """Draw statistics of separability: a panel per `what`, a dot per network and the mean, conditions side by side.
 
+    A panel shows the statistics that it has values of.
+
     Parameters
     ----------
     table : DataFrame
@@ -96,11 +98,11 @@ def separability(table):
     figure : Figure
     """
     names = list(dict.fromkeys(table["what"]))
-    conditions, statistics = (list(dict.fromkeys(table[column])) for column in ("condition", "statistic"))
-    colours = _colours(table["condition"])
-    figure, axes = panels(len(names), width=4.2, height=3.0, n_columns=2, sharey=True)
+    conditions, colours = list(dict.fromkeys(table["condition"])), _colours(table["condition"])
+    figure, axes = panels(len(names), width=4.2, height=3.0, sharey=True)
     for ax, name in zip(axes, names, strict=True):
         part = table[table["what"] == name]
+        statistics = list(dict.fromkeys(part["statistic"]))
         for i, statistic in enumerate(statistics):
             of_statistic = part[part["statistic"] == statistic]
             for j, condition in enumerate(conditions):
@@ -117,13 +119,17 @@ def separability(table):
     return figure
 
 
-def turnable(table, *, components, title):
+def turnable(table, *, panel, components, title):
     """Give HTML of paths in three components that can be turned, with a slider and a button that walk along them.
+
+    Colours are those that `paths` gives to the same table.
 
     Parameters
     ----------
     table : DataFrame
-        Columns `group position label` and three components; rows of a group in the order of their positions.
+        Columns `panel group position label` and three components; rows of a group in the order of their positions.
+    panel : str
+        The one that is drawn.
     components : tuple of three str
     title : str
 
@@ -135,6 +141,7 @@ def turnable(table, *, components, title):
     import plotly.graph_objects as go
 
     colours = {group: f"rgb{tuple(int(255 * c) for c in rgba[:3])}" for group, rgba in _colours(table["group"]).items()}
+    table = table[table["panel"] == panel]
     steps = sorted(table["position"].unique())
     of_group = {group: part.sort_values("position") for group, part in table.groupby("group", sort=False)}
 
@@ -161,7 +168,7 @@ def turnable(table, *, components, title):
     }
     figure = go.Figure(until(steps[-1]), frames=frames)
     figure.update_layout(
-        title=title, height=620, scene=scene | {"aspectmode": "cube"}, margin={"l": 0, "r": 0, "t": 40, "b": 0},
+        title=title, height=620, scene=scene | {"aspectmode": "cube"}, margin={"l": 30, "r": 30, "t": 40, "b": 80},
         sliders=[{"steps": slider, "active": len(steps) - 1, "currentvalue": {"prefix": "after word "}}],
         updatemenus=[{"type": "buttons", "x": 0.05, "y": 0.02,
                       "buttons": [{"label": "play", "method": "animate", "args": [None, show]}]}],

@@ -99,7 +99,7 @@ def train(
     Raises
     ------
     BrainalignError
-        An argument does not fit the network; nothing is learned then.
+        An argument does not fit the network; nothing is learned then. Or what was learned is not finite.
     """
     inputs = as_inputs(inputs, network, what="inputs")
     targets = _targets(network, inputs, targets)
@@ -129,6 +129,7 @@ def train(
                 )
             learner.finish()
             last[block] = learner.hidden
+    _require_finite(network, errors, lr=lr)
     return Training(errors, last)
 
 
@@ -287,6 +288,15 @@ def _context(context, network):
     if context.shape != network.b.shape:
         raise BrainalignError(f"context must be {tuple(network.b.shape)}, got {tuple(context.shape)}")
     return context
+
+
+def _require_finite(network, errors, *, lr):
+    """Refuse what was learned where a weight or an error is not finite."""
+    wrong = [name for name, values in network.named_parameters() if not values.isfinite().all()]
+    if wrong or not errors.isfinite().all():
+        limit = network.settings["limit"]
+        within = "" if limit is None else f" or first weights within +-{limit} are too large"
+        raise BrainalignError(f"learning gave {', '.join(wrong) or 'errors'} that are not finite; lr {lr}{within}")
 
 
 def _check(*, lr, n_sweeps, momentum, n_back, loss):

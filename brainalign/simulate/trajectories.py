@@ -11,8 +11,8 @@ all networks having read the same stream. Distances and separability do not depe
 each network, in all of its units.
 
     path            m_a(t) = mean state of the sentences of group a at position t
-    distance        d_ab(t) = |m_a(t) - m_b(t)| / s(t),  s(t)^2 = mean of |h - m_group(t)|^2 over the steps at position
-  t
+    distance        d_ab(t) = |m_a(t) - m_b(t)| / s(t)
+    spread          s(t)^2 = mean of |h - m_group(t)|^2 over the steps at position t
 
 References
 ----------
@@ -206,7 +206,8 @@ def separability(states, labels, *, held_out, n_splits=5):
     Raises
     ------
     BrainalignError
-        There are fewer than two labels, or a label has fewer groups than folds.
+        There are fewer than two labels, a label has fewer groups than folds, or all states that a classifier is fitted
+        to are the same.
     """
     labels, held_out = np.asarray(labels), np.asarray(held_out)
     n_groups = [len(np.unique(held_out[labels == label])) for label in np.unique(labels)]
@@ -228,5 +229,10 @@ def _balanced_accuracy(classifier, X, labels, *, folds):
     """Give the share of held-out states that are told right, mean over labels."""
     told = np.empty_like(labels)
     for fitted, tested in folds:
+        if not np.ptp(X[fitted], axis=0).any():
+            raise BrainalignError(
+                f"{len(fitted)} states of a network are all the same, so that nothing can be told from them: its"
+                " weights are too small, or so large that no unit moves"
+            )
         told[tested] = classifier.fit(X[fitted], labels[fitted]).predict(X[tested])
     return np.mean([np.mean(told[labels == label] == label) for label in np.unique(labels)])

@@ -55,6 +55,19 @@ def test_rest_before_each_sentence(folder, story):
     np.testing.assert_array_equal(by_sentence[5:10], alone)
 
 
+@pytest.mark.parametrize("rest", ["run", "sentence"])
+def test_runs_whose_rows_stand_between_each_other_are_read_as_if_apart(folder, story, rest):
+    apart = pd.concat(
+        [story[:10].assign(run="1"), story[:10][::-1].assign(run="2", onset=story["onset"][:10].to_numpy())]
+    )
+    apart = apart.assign(sentence_id=[0] * 5 + [1] * 5 + [2] * 5 + [3] * 5).reset_index(drop=True)
+    config = Config(model=str(folder), rest=rest)
+    mixed = apart.sort_values("onset", kind="stable")
+    assert network.check(mixed, config) == []
+    found = extract(mixed.reset_index(drop=True), config)["hidden"].values
+    np.testing.assert_array_equal(found, extract(apart, config)["hidden"].values[mixed.index])
+
+
 def test_words_that_are_not_known_are_an_error_or_the_unit_for_them(folder, story, tmp_path):
     strange = story.assign(word=["wug", *story["word"][1:]])
     with pytest.raises(BrainalignError, match=r"1 words are not in the network's vocabulary of 6.*\['wug'\]"):

@@ -59,8 +59,27 @@ def test_a_dot_per_network_and_chance():
     assert any(np.allclose(line.get_ydata(), 1 / 3) for line in ax.lines if line.get_linestyle() == ":")
 
 
+def test_a_panel_shows_only_the_statistics_that_it_has():
+    rows = [{"what": what, "statistic": statistic, "condition": "trained", "network": 0, "value": 0.5, "chance": 0.5}
+            for what, of in (("apart", ("a", "b")), ("near", ("c",))) for statistic in of]  # fmt: skip
+    figure = trajectories.separability(pd.DataFrame(rows))
+    labels = [[label.get_text() for label in ax.get_xticklabels()] for ax in figure.axes]
+    assert labels == [["a", "b"], ["c"]]
+
+
+def test_the_figure_to_be_turned_has_the_colours_of_the_flat_one():
+    table = path_table()
+    table.loc[table["panel"] == "what humans do", "group"] += " too"
+    flat = trajectories.paths(table, components=COMPONENTS[:2]).axes[1]
+    html = trajectories.turnable(table, panel="what humans do", components=COMPONENTS, title="paths")
+    colours = {line.get_label(): tuple(int(255 * c) for c in line.get_color()) for line in flat.lines[::2]}
+    assert set(colours) == {"human too", "animal too"}
+    assert all(f"rgb{colour}" in html for colour in colours.values())
+    assert '"name":"human"' not in html
+
+
 def test_the_figure_to_be_turned_needs_no_network_and_has_a_frame_per_word():
-    html = trajectories.turnable(path_table()[:6], components=COMPONENTS, title="paths")
+    html = trajectories.turnable(path_table(), panel="who eats", components=COMPONENTS, title="paths")
     assert '<script src="http' not in html
     assert "Plotly.newPlot" in html
     assert "Plotly.addFrames" in html

@@ -68,6 +68,29 @@ def test_sentences_keep_the_rules_and_have_as_many_clauses_as_asked_for(share):
     assert np.mean(lengths) == pytest.approx({0: 3.5, 0.25: 4.5, 0.5: 5.5, 0.75: 6.5}[share], abs=0.35)
 
 
+def test_objects_and_clauses_are_as_frequent_as_the_module_says():
+    """Kinds of verb are equally frequent, half of the optional objects are there, 1/4 of noun phrases have clauses."""
+    kind_of = {verb: kind for kind, numbers in elman1991.VERBS.items() for of in numbers.values() for verb in of}
+    simple = sentences_of(elman1991.clause_stream(0.0, 4000, seed=0))
+    for kind, share in (("needed", 1.0), ("optional", 0.5), ("none", 0.0)):
+        lengths = [len(sentence) for sentence in simple if kind_of[sentence[1]] == kind]
+        assert len(lengths) / len(simple) == pytest.approx(1 / 3, abs=0.03)
+        assert np.mean(np.array(lengths) == 4) == pytest.approx(share, abs=0.04)
+
+    complex_ones = sentences_of(elman1991.clause_stream(1.0, 8000, seed=0))
+    # noun phrases have clauses independently, given that one has: 1/4 the subject, 3/4 * 1/2 * 1/4 the object alone
+    of_subject = [sentence for sentence in complex_ones if sentence[1] == "who"]
+    assert len(of_subject) / len(complex_ones) == pytest.approx(8 / 11, abs=0.02)
+    of_object = [sentence for sentence in complex_ones if sentence[1] != "who"]
+    assert np.mean([kind_of[sentence[1]] == "needed" for sentence in of_object]) == pytest.approx(2 / 3, abs=0.04)
+    within = [sentence for sentence in of_subject if sentence[2] not in kind_of]
+    assert len(within) / len(of_subject) == pytest.approx(1 / 2, abs=0.03)
+    nouns = {number: [sentence[3] == "who" for sentence in within if sentence[2] in elman1991.NOUNS[number]]
+             for number in ("sg", "pl")}  # fmt: skip
+    assert np.mean(nouns["sg"]) == pytest.approx(1 / 3, abs=0.04)
+    assert np.mean(nouns["pl"]) == pytest.approx(1 / 4, abs=0.04)
+
+
 def test_the_parser_of_this_test_refuses_what_is_wrong():
     for wrong in (
         "boy chase cats .",
@@ -144,6 +167,7 @@ def test_resets_come_as_often_as_asked_for():
     assert set(gaps) == {3, 4}
     assert np.flatnonzero(rests)[0] in (3, 4)
     assert rests.shape == (5000,)
+    assert np.flatnonzero(elman1991.resets(11, 3, 3, seed=0)).tolist() == [3, 6, 9]
 
 
 @pytest.fixture(scope="module")

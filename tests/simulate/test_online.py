@@ -245,6 +245,12 @@ def test_what_does_not_fit_is_refused_and_nothing_is_learned(arguments, said):
         assert torch.equal(values, before[name])
 
 
+def test_what_was_learned_must_be_finite():
+    network = Elman(UNITS, n_hidden=6, limit=1e39)
+    with pytest.raises(BrainalignError, match=r"not finite; lr 0\.1 or first weights within \+-1e\+39 are too large"):
+        train(network, [0, 1, 2, 3], lr=0.1)
+
+
 def test_targets_are_needed_where_outputs_are_not_inputs():
     network = Elman(UNITS, n_outputs=2)
     with pytest.raises(BrainalignError, match="targets are needed: a network of 5 inputs and 2 outputs"):

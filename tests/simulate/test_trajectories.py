@@ -90,6 +90,8 @@ def test_planted_categories_are_told_in_words_held_out_and_words_of_none_are_not
 
 
 def test_separability_says_what_it_needs():
+    with pytest.raises(BrainalignError, match="states of a network are all the same"):
+        trajectories.separability(np.full((1, 60, 7), 0.5), np.arange(60) % 2, held_out=np.arange(60))
     with pytest.raises(BrainalignError, match=r"at least 5 groups.*\[19, 1\]"):
         trajectories.separability(STATES, (np.arange(60) > 56).astype(int), held_out=np.minimum(np.arange(60) // 3, 19))
     with pytest.raises(BrainalignError, match="two labels"):
