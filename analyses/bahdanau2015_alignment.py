@@ -18,14 +18,16 @@ The BLEU values are from memory and stand for orientation; translation of WMT'14
 Controls: targets that have nothing to do with the source; untrained networks.
 """
 
+from typing import Annotated, Literal
+
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from brainalign.plots.alignments import alignment_maps, lines_by_network
 from brainalign.simulate import attention_seq2seq, sequence_tasks
 from brainalign.simulate.replicas import warmed_up
-from brainalign.simulations import Drawing, Published, main, measured
+from brainalign.simulations import Drawing, Published, Settings, main, measured
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TASKS = {"copy": sequence_tasks.copying, "reversal": sequence_tasks.reversal}
@@ -38,13 +40,13 @@ PUBLISHED = (
     Published("BLEU of RNNsearch-50", 26.75, "Bahdanau 2015 table 1", BLEU + "; 28.45 after longer training"),
 )
 
+Length = Annotated[int, Field(ge=1)]
 
-class Config(BaseModel):
+
+class Config(Settings):
     """Settings of the simulation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    seed: int = Field(0, ge=0, description="network i has weights and sequences of seed + i")
+    seed: int = Field(0, ge=0, lt=2**32, description="network i has weights and sequences of seed + i")
     n_networks: int = Field(3, ge=1, description="of each kind and task")
     n_letters: int = Field(26, ge=2, le=26, description="letters of the alphabet")
     n_hidden: int = Field(24, ge=1, description="units of each direction of the encoder, and of the decoder")
@@ -53,8 +55,14 @@ class Config(BaseModel):
     n_updates: int = Field(600, ge=1, description="each of n_sequences, one length after the other")
     n_sequences: int = Field(32, ge=1, description="fresh ones at each update")
     lr: float = Field(0.01, gt=0, description="of Adam, at its highest")
-    lengths: tuple[int, ...] = Field((2, 4, 6, 8, 10, 12, 14), min_length=1, description="of the sequences tested")
-    device: str = Field("cpu", description="cpu, cuda or auto")
+    lengths: tuple[Length, ...] = Field((2, 4, 6, 8, 10, 12, 14), min_length=1, description="of the sequences tested")
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="where networks learn")
+
+    @model_validator(mode="after")
+    def _some_length_is_learned(self):
+        if self.longest < self.shortest:
+            raise ValueError(f"longest must be at least shortest ({self.shortest}), got {self.longest}")
+        return self
 
 
 def run(config):

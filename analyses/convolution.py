@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch.nn import functional
 
 from brainalign.plots import attribution as plots
@@ -28,7 +28,7 @@ from brainalign.simulate.convolution import (
     turned,
     windows,
 )
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, Settings, main
 
 SHEET = "worked example"
 LAYER = "relu3"  # the last maps, 4 x 4
@@ -48,12 +48,12 @@ PUBLISHED = (
 )  # fmt: skip
 
 
-class Config(BaseModel):
+class Config(Settings):
     """Settings of the analysis."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    seed: int = Field(0, ge=0, description="of weights and pictures; network i has seed + i")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="network i has weights and draws of seed + i; pictures are of seed, for all"
+    )
     n_networks: int = Field(5, ge=1, description="networks, side by side")
     n_updates: int = Field(600, ge=1, description="of the weights, each from 32 pictures")
     n_samples: int = Field(20, ge=1, description="noisy copies of an image for SmoothGrad")

@@ -14,7 +14,7 @@ The table of GPT-3's models is kept as printed. Two rows cannot be right: 24 hea
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from brainalign.plots.scale import printed_beside_counted, sizes_and_words
 from brainalign.simulate import sizes
@@ -22,13 +22,15 @@ from brainalign.simulate.attention_seq2seq import EncoderDecoder
 from brainalign.simulate.gpt import GPT
 from brainalign.simulate.lstm import LSTM
 from brainalign.simulate.transformer import Transformer
-from brainalign.simulations import Drawing, Published, main
+from brainalign.simulations import Drawing, Published, Settings, main
 
 GPT3_DATA, GPT3_READ = 4.99e11, 3.0e11  # tokens
 SYNAPSES = (1e14, 1e15)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+NO_CONNECTIONS = {"b", "t", "v", "gain", "shift"}  # last parts of the names of biases and norms
 
 MILLIONS = "millions of parameters, "
+WORDS = "millions of words in 20 years, 1 word/s, 14 h a day"
 
 PUBLISHED = (
     *(
@@ -39,17 +41,15 @@ PUBLISHED = (
     Published(f"{MILLIONS}GPT-2 small", 117, "Radford 2019 table 2", "misprint: the model has 124 M; from memory"),
     Published(f"{MILLIONS}shipped GPT-2", 4.291584, "its model card"),
     Published(f"{MILLIONS}AlexNet", 60, "Krizhevsky 2012 abstract", "from memory"),
-    Published("millions of words in 20 years", 370, "teaching sheet", "1 word/s, 14 h a day"),
+    Published(WORDS, 370, "teaching sheet"),
     Published("lives in GPT-3's data", 1000, "teaching sheet", "'more than 1,000'; tokens of the data, not words read"),
 )  # fmt: skip
 
 
-class Config(BaseModel):
+class Config(Settings):
     """Settings of the simulation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    seed: int = Field(0, ge=0, description="nothing is drawn at random; part of every simulation")
+    seed: int = Field(0, ge=0, lt=2**32, description="nothing is drawn at random; part of every simulation")
     years: float = Field(20.0, gt=0, description="of a child")
     hours_a_day: float = Field(14.0, gt=0, le=24, description="in which a child hears words")
     words_a_second: float = Field(1.0, gt=0, description="that a child hears")
@@ -71,7 +71,7 @@ def run(config):
     names = [printed.quantity.removeprefix(MILLIONS) for printed in PUBLISHED if printed.quantity.startswith(MILLIONS)]
     rows = [(MILLIONS + name, counted[name]) for name in names]
     rows += [
-        ("millions of words in 20 years", sizes.words_heard(20) / 1e6),
+        (WORDS, sizes.words_heard(20) / 1e6),
         ("lives in GPT-3's data", GPT3_DATA / child),
         ("lives in what GPT-3 has read, tokens as words", GPT3_READ / child),
         ("lives in what GPT-3 has read, words", config.words_a_token * GPT3_READ / child),
@@ -115,8 +115,9 @@ def networks():
 
 def of(network):
     """Count parameters and connections of a network that has been built; tables and matrices hold connections."""
-    weights = [values[0] for values in network.parameters()]  # of the first of its replicas
-    return sum(w.numel() for w in weights), sum(w.numel() for w in weights if w.ndim > 1)
+    counts = {name: values[0].numel() for name, values in network.named_parameters()}  # of the first of its replicas
+    connections = sum(n for name, n in counts.items() if name.rpartition("_")[2] not in NO_CONNECTIONS)
+    return sum(counts.values()), connections
 
 
 def gpt(n_blocks, width, *, n_words, n_context):

@@ -4,7 +4,9 @@
 
 The network of minGPT's demo of sorting and of the LLM visualization: vocabulary A, B, C, context 11, three blocks of
 three heads of 16 units. It reads six letters and goes on with the same letters in order. A quarter of the 729
-possible inputs is held out from learning, so that "all 729 right" cannot come from memory alone.
+possible inputs is held out from learning, so that "all 729 right" cannot come from memory alone. The last input is a
+matter of settings: at a rate of .001 all are right in 6 of 6 networks, at .002 to .004 one is wrong in 1 of 6; with 800
+updates in 11 of 12.
 
 Its parameters are 85,584 if the table of words serves as the head as well (or is not counted, as minGPT's own counter
 does it), 85,728 with a head of its own and 85,008 without biases in the attention. How the visualized network was
@@ -13,14 +15,16 @@ trained is not published; settings here are ours, without dropout.
 Controls: untrained networks; networks that were taught the answers of other inputs.
 """
 
+from typing import Literal
+
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from brainalign.plots.alignments import alignment_maps
 from brainalign.simulate import gpt, sequence_tasks, sizes
 from brainalign.simulate.replicas import warmed_up
-from brainalign.simulations import Drawing, Published, main, measured
+from brainalign.simulations import Drawing, Published, Settings, main, measured
 
 LETTERS = "ABC"
 N_SORTED = 6
@@ -34,18 +38,16 @@ PUBLISHED = (
 )
 
 
-class Config(BaseModel):
+class Config(Settings):
     """Settings of the simulation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    seed: int = Field(0, ge=0, description="network i has weights and lessons of seed + i")
+    seed: int = Field(0, ge=0, lt=2**32, description="network i has weights and lessons of seed + i")
     n_networks: int = Field(3, ge=1, description="networks side by side")
     n_updates: int = Field(400, ge=1, description="each of n_sequences")
     n_sequences: int = Field(64, ge=1, description="inputs at each update")
     held_out: float = Field(0.25, ge=0, lt=1, description="share of the 729 inputs never learned from")
-    lr: float = Field(0.003, gt=0, description="of Adam, at its highest")
-    device: str = Field("cpu", description="cpu, cuda or auto")
+    lr: float = Field(0.001, gt=0, description="of Adam, at its highest")
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="where networks learn")
 
 
 def run(config):

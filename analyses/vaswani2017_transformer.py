@@ -16,15 +16,17 @@ the paper prints 65 M, 3 % more, and the big one 213 M, where 214.2 M are counte
 versions of the paper print 41.0 and 41.8 for English-French) and stand for orientation; translation is not attempted.
 """
 
+from typing import Annotated, Literal
+
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from brainalign.plots.alignments import alignment_maps, lines_by_network
 from brainalign.simulate import attention_seq2seq, sequence_tasks, sizes
 from brainalign.simulate.replicas import warmed_up
 from brainalign.simulate.transformer import Transformer
-from brainalign.simulations import Drawing, Published, main, measured
+from brainalign.simulations import Drawing, Published, Settings, main, measured
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TASKS = {"copy": sequence_tasks.copying, "reversal": sequence_tasks.reversal}
@@ -40,13 +42,13 @@ PUBLISHED = (
     Published("BLEU of the big model, English-French", 41.8, "Vaswani 2017 table 2", BLEU + "; 41.0 in version 1"),
 )
 
+Length = Annotated[int, Field(ge=1)]
 
-class Config(BaseModel):
+
+class Config(Settings):
     """Settings of the simulation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    seed: int = Field(0, ge=0, description="network i has weights and sequences of seed + i")
+    seed: int = Field(0, ge=0, lt=2**32, description="network i has weights and sequences of seed + i")
     n_networks: int = Field(2, ge=1, description="of each task")
     n_letters: int = Field(8, ge=2, le=26, description="letters of the alphabet")
     n_blocks: int = Field(2, ge=1, description="of the encoder, and of the decoder")
@@ -57,8 +59,14 @@ class Config(BaseModel):
     n_updates: int = Field(1000, ge=1, description="each of n_sequences, one length after the other")
     n_sequences: int = Field(32, ge=1, description="fresh ones at each update")
     lr: float = Field(0.004, gt=0, description="of Adam, at its highest")
-    lengths: tuple[int, ...] = Field((3, 4, 5, 6, 7, 8, 9, 10), min_length=1, description="of the sequences tested")
-    device: str = Field("cpu", description="cpu, cuda or auto")
+    lengths: tuple[Length, ...] = Field((3, 4, 5, 6, 7, 8, 9, 10), min_length=1, description="of the sequences tested")
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="where networks learn")
+
+    @model_validator(mode="after")
+    def _some_length_is_learned(self):
+        if self.longest < self.shortest:
+            raise ValueError(f"longest must be at least shortest ({self.shortest}), got {self.longest}")
+        return self
 
 
 def run(config):

@@ -154,10 +154,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer words and repeats, for a smoke test")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="auto", help="auto: a GPU too where there is one; cpu")
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU too where there is one")
     parser.add_argument("--seed", type=int, default=0, help="of the corpus")
     parser.add_argument("--json", type=Path, help="write the results here as well")
     arguments = parser.parse_args()
+    if arguments.json and (arguments.json.is_dir() or not os.access(arguments.json.parent, os.W_OK)):
+        parser.error(f"cannot write {arguments.json}")
     torch.set_num_threads(arguments.threads)
     sizes = [("cpu", 1), ("cpu", 8), ("cpu", 64)]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {arguments.threads} threads, torch {torch.__version__}"

@@ -9,7 +9,7 @@ import torch
 from brainalign import simulations
 from brainalign.arrays import write_tsv
 from brainalign.errors import BadConfig, BrainalignError, UnknownName
-from brainalign.simulations import Published, folder, measured, published_beside_obtained, run_simulation
+from brainalign.simulations import Published, Settings, folder, measured, published_beside_obtained, run_simulation
 
 COINS = '''"""Does a coin come up heads half of the time?
 
@@ -185,6 +185,7 @@ def test_all_simulations_keep_the_contract():
         module = simulations.load_simulation(path)
         config = module.Config()
         assert config.seed == 0, name
+        assert isinstance(config, Settings), name
         assert all(field.description for field in module.Config.model_fields.values()), name
         assert all(isinstance(item, Published) and item.source for item in module.PUBLISHED), name
         assert simulations.first_line(path), name

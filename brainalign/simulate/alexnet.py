@@ -1,7 +1,12 @@
 """The convolutions of AlexNet with random weights: the network in which number units appear without training.
 
-Five convolutions as Krizhevsky et al. built them (two groups in the second, fourth and fifth, local response
-normalisation after the first two). Images are (n, 3, 227, 227); `relu5` gives 256 maps of 13 x 13, 43,264 units.
+Five convolutions as Krizhevsky et al. built them, two groups in the second, fourth and fifth. After the first two, a
+unit a is divided by a power of the squares of itself and four neighbours, as in Caffe, not quite as printed:
+
+    here      (1 + 1e-4 / 5 sum a^2)^.75
+    paper     (2 + 1e-4 sum a^2)^.75
+
+Images are (n, 3, 227, 227); `relu5` gives 256 maps of 13 x 13, 43,264 units.
 """
 
 import math

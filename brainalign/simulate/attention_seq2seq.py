@@ -197,7 +197,8 @@ class EncoderDecoder(nn.Module):
             forth, back = annotations[:, :, -1].chunk(2, dim=2)[0], annotations[:, :, 0].chunk(2, dim=2)[1]
             return torch.cat([forth, back], dim=2), annotations.new_full(annotations.shape[:3], torch.nan)
         fit = torch.tanh(affine(state, self.align_W)[:, :, None] + looked_at)  # (..., n_steps, n_align)
-        alignment = torch.softmax(affine(fit, self.align_a)[..., 0], dim=2)
+        fit = (fit * self.align_a[:, None, None, :, 0]).sum(dim=3)  # bmm by one column rounds otherwise for one network
+        alignment = torch.softmax(fit, dim=2)
         return (alignment[..., None] * annotations).sum(dim=2), alignment
 
     def _positions(self, words):

@@ -28,7 +28,7 @@ from brainalign.errors import BrainalignError, Misaligned
 from brainalign.simulate.replicas import affine, check_counts, descend, stacked
 
 KERNEL = 3
-N_TEST = 360  # the last of scikit-learn's 1,797 digits; their writers are others than those before
+N_TEST = 382  # the last of scikit-learn's 1,797 digits; with the first of them the digits of another writer begin
 
 
 class ConvNet(nn.Module):
@@ -244,7 +244,7 @@ def one_digit(n_images: int, *, size: int = 16, held_out: bool = False, seed: in
     size : int
         Height and width of a picture (px), 8 at least.
     held_out : bool
-        Whether the digits are the last 360 of the set, rather than those before.
+        Whether the digits are the last 382 of the set, of other writers, rather than those before.
     seed : int
 
     Returns

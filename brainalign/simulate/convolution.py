@@ -188,7 +188,7 @@ def max_pool(images, size: int, *, stride: int | None = None, padding: int = 0) 
     Oracle: torch.nn.functional.max_pool2d.
     """
     _check_padding(size, padding)
-    seen = windows(images, size, stride=stride or size, padding=padding, outside=-torch.inf)
+    seen = windows(images, size, stride=size if stride is None else stride, padding=padding, outside=-torch.inf)
     return seen.amax(dim=(-2, -1))
 
 
@@ -200,7 +200,7 @@ def mean_pool(images, size: int, *, stride: int | None = None, padding: int = 0)
     LeCun et al. (1998), section II-A (sub-sampling, there with a trained gain); oracle: torch.nn.functional.avg_pool2d.
     """
     _check_padding(size, padding)
-    return windows(images, size, stride=stride or size, padding=padding).mean(dim=(-2, -1))
+    return windows(images, size, stride=size if stride is None else stride, padding=padding).mean(dim=(-2, -1))
 
 
 def _check_padding(size, padding):

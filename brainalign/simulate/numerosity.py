@@ -70,7 +70,7 @@ class Display(NamedTuple):
     size: int = 227
     radius: float = 7.0
     spread: float = 0.1
-    gap: float = 0.0
+    gap: float = math.sqrt(2)
     border: float = 0.0
     area: float = 1_200.0
     distance: tuple[float, float] = (90.0, 100.0)

@@ -2,7 +2,9 @@
 
 Network i draws its weights and its lessons from generators of its own, seeded with `seed + i`. The losses of the
 networks are summed, their gradients clipped network by network, and Adam moves every weight by its own gradient alone;
-so networks that learn together learn what each would learn alone, up to the rounding of batched products.
+so networks that learn together learn what each would learn alone: on a CPU to the last bit where products are more than
+one column wide and a layer has a multiple of 32 numbers per network (sequences x steps x units), elsewhere up to
+rounding, which learning makes larger (GPT in float64: 1e-13 becomes .02 within 140 updates).
 """
 
 import re
@@ -171,7 +173,9 @@ def descend(network: nn.Module, loss_of, *, n_updates: int, lr, clip: float = 1.
 
 
 def _clip(weights, limit):
-    lengths = torch.stack([w.grad.flatten(1).square().sum(dim=1) for w in weights]).sum(dim=0).sqrt()  # (n_networks,)
+    gradients = torch.cat([w.grad.flatten(1) for w in weights], dim=1)  # (n_networks, all weights of one)
+    # one by one: a sum over several rows at once is rounded otherwise for another number of networks
+    lengths = torch.stack([of_one.square().sum() for of_one in gradients]).sqrt()  # (n_networks,)
     shrink = (limit / lengths.clamp(min=limit)).detach()
     for w in weights:
         w.grad.mul_(shrink.view(-1, *[1] * (w.ndim - 1)))

@@ -10,7 +10,7 @@ Words enter as sqrt(width) E[word] + P[position], and leave as E y: one table fo
 
 START stands before the target, END after it. While the network learns, the decoder reads the right words (teacher
 forcing) and the causal mask keeps it from looking ahead; asked, it reads what it has said itself. No dropout and no
-label smoothing.
+label smoothing. As with GPT, a network learns on a CPU the same to the last bit, alone or among others.
 
 References
 ----------

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from brainalign.errors import BrainalignError
 from brainalign.simulations import published_beside_obtained
 
 
@@ -60,6 +61,19 @@ def test_the_hull_of_kims_third_set_grows_and_that_of_nasrs_does_not(analysis):
     growth = [t["hull_area"].iloc[-1] / t.loc[t["numerosity"] == 6, "hull_area"].item() for t in (kim, nasr)]
     assert growth[0] > 1.8
     assert growth[1] == pytest.approx(1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said(analysis):
+    with pytest.raises(BrainalignError, match="sees no GPU"):
+        analysis.run(analysis.Config(n_images=5, n_read=4, device="cuda"))
+
+
+def test_the_caption_says_what_the_widths_do(analysis, tables):
+    drawings = analysis.draw(tables, analysis.Config(n_images=5, n_read=4, n_networks=2))
+    captions = {drawing.title: drawing.caption for drawing in drawings}
+    assert "equally wide" not in captions["Tuning curves"]
+    assert "not the same" in captions["Width and fit"]
 
 
 def test_without_selective_units_there_is_still_a_report(analysis, monkeypatch):

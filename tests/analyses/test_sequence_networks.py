@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 from matplotlib.figure import Figure
+from pydantic import ValidationError
 
 from brainalign.simulations import load_simulation, published_beside_obtained
 
@@ -38,19 +40,30 @@ def test_one_network_is_enough():
     assert "share of held-out inputs sorted right" not in obtained.index
 
 
-def test_scale_says_what_a_life_is():
-    module = load_simulation(ANALYSES / "scale.py")
-    obtained = module.run(module.Config())["obtained"].set_index("quantity")["value"]
-    assert obtained["lives in GPT-3's data"] > 1000
-    assert obtained["lives in what GPT-3 has read, tokens as words"] == pytest.approx(815, abs=1)
-    half = module.run(module.Config(years=10.0))["obtained"].set_index("quantity")["value"]
-    assert half["lives in GPT-3's data"] == pytest.approx(2 * obtained["lives in GPT-3's data"])
-    assert half["millions of words in 20 years"] == obtained["millions of words in 20 years"]
+def test_the_carousel_is_read_at_the_first_step_of_cells_alone(monkeypatch):
+    module = load_simulation(ANALYSES / "hochreiter1997_lstm.py")
+    seen = []
+
+    def falling(network, inputs):
+        seen.append(network)
+        return torch.linspace(0.25, 1, inputs.shape[2]).expand(2, -1)
+
+    monkeypatch.setattr(module.lstm, "error_through_time", falling)
+    assert module.carousel(module.Config(**SMALL["hochreiter1997_lstm"])).tolist() == [0.25, 0.25]
+    assert not seen[0].C.any()
+    assert not seen[0].settings["forget_gate"]
 
 
-def test_scale_counts_a_shared_weight_as_many_connections():
-    networks = load_simulation(ANALYSES / "scale.py").networks().set_index("name")
-    ratio = networks["connections"] / networks["parameters"]
-    assert ratio["AlexNet's convolutions"] > 100
-    assert (ratio.drop(index=["AlexNet", "AlexNet's convolutions"]) < 1).all()  # biases are no connections
-    assert networks.loc["GPT that sorts", "parameters"] == 85_584
+@pytest.mark.parametrize("name", ["bahdanau2015_alignment", "vaswani2017_transformer"])
+@pytest.mark.parametrize(
+    ("settings", "said"), [({"longest": 2}, r"at least shortest \(3\), got 2"), ({"lengths": (3, -2)}, "lengths.1")]
+)
+def test_lengths_that_no_sequence_has_are_refused(name, settings, said):
+    with pytest.raises(ValidationError, match=said):
+        load_simulation(ANALYSES / f"{name}.py").Config(**settings)
+
+
+@pytest.mark.parametrize("name", ["bahdanau2015_alignment", "vaswani2017_transformer", "sorting_gpt"])
+def test_a_device_that_does_not_exist_is_refused(name):
+    with pytest.raises(ValidationError, match="device"):
+        load_simulation(ANALYSES / f"{name}.py").Config(device="tpu")

@@ -100,6 +100,8 @@ def test_noise_is_a_share_of_the_range_of_the_image():
     image[..., 0] = 4.0  # the gradient 3 x^2 has the mean 3 s^2 where x is 0
     found = smooth_grad(Square(), image, 0, n_samples=200, noise=0.1)[..., 1:].mean()
     assert float(found) == pytest.approx(3 * 0.4**2, rel=0.02)
+    both = smooth_grad(Square(), torch.cat([image, image / 4]), 0, n_samples=200, noise=0.1)[..., 1:]
+    assert both.mean(dim=(1, 2, 3)).tolist() == pytest.approx([3 * 0.4**2, 3 * 0.1**2], rel=0.02)
 
 
 def test_grad_cam_points_to_the_digit_that_is_asked_for(networks):

@@ -68,6 +68,23 @@ def test_networks_learn_side_by_side_what_they_learn_alone(digits):
         torch.testing.assert_close(alone.K2[0], together.K2[i])
 
 
+def test_a_network_learns_as_torchs_layers_do(digits):
+    images, labels = torch.from_numpy(digits[0]).double(), torch.from_numpy(digits[1])
+    network, generator = ConvNet(SMALL, seed=6, dtype="float64"), torch.Generator().manual_seed(6)
+    layers = network.single()
+    adam = torch.optim.Adam(layers.parameters())
+    for i in range(5):
+        which = torch.randint(600, (16,), generator=generator)
+        adam.param_groups[0]["lr"] = 0.01 * (1 - i / 5)
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(layers(images[which]), labels[which]).backward()
+        torch.nn.utils.clip_grad_norm_(layers.parameters(), 1.0)
+        adam.step()
+    train(network, *digits, n_updates=5, batch_size=16, lr=0.01)
+    torch.testing.assert_close(network.K2[0], layers.conv2.weight, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(network.W[0], layers.output.weight.T, rtol=1e-5, atol=1e-6)
+
+
 def test_every_network_learns_and_untrained_or_misled_ones_do_not(trained):
     images, labels = one_digit(500, size=10, held_out=True, seed=1)
     assert (accuracy(trained, images, labels) > 0.65).all()
@@ -93,6 +110,8 @@ def test_digits_lie_whole_in_the_picture_and_those_held_out_are_others():
     sums = known.images.sum(axis=(1, 2)) / 16
     for image, label in zip(images[:20, 0], labels, strict=False):
         assert any(np.isclose(image.sum(), sums[known.target == label]))
+    _, all_held_out = one_digit(4000, held_out=True, seed=0)
+    assert set(all_held_out) == set(range(10))
     parts = [{tuple(np.sort(i[i > 0]).tolist()) for i in some[:, 0]} for some in (images, held_out)]
     assert not parts[0] & parts[1]
 

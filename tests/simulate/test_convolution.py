@@ -75,6 +75,12 @@ def test_pools_are_those_of_torch(size, stride, padding):
     )
 
 
+@pytest.mark.parametrize("pool", [max_pool, mean_pool])
+def test_a_pool_that_does_not_move_is_refused(pool):
+    with pytest.raises(BrainalignError, match="stride 0"):
+        pool(IMAGE, 2, stride=0)
+
+
 @pytest.mark.parametrize(("size", "stride", "padding"), GEOMETRIES)
 def test_the_error_goes_back_as_autograd_has_it(size, stride, padding):
     images, kernels, bias = random(2, 3, 9, 8), random(4, 3, size, size, seed=1), random(4, seed=2)

@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 
 from brainalign.errors import BrainalignError
+from brainalign.simulate import number_units
 from brainalign.simulate.alexnet import AlexNet
 from brainalign.simulate.number_units import (
     SCALES,
@@ -184,6 +185,20 @@ def test_what_was_learned_from_is_not_tested_with():
     responses[4:] = np.random.default_rng(1).standard_normal(responses[4:].shape)
     matching = match_to_sample(responses, N, n_trials=2_000)
     assert abs(matching.correct.mean() - 0.5) < 4 * 0.5 / np.sqrt(2_000)
+
+
+def test_how_near_is_learned_from_pictures_that_the_weights_have_not_seen(monkeypatch):
+    called, estimates = [], number_units._estimates
+
+    def spy(learned, numbers, seen):
+        called.append((learned, seen))
+        return estimates(learned, numbers, seen)
+
+    monkeypatch.setattr(number_units, "_estimates", spy)
+    match_to_sample(log_tuned(0, n_units=4), N, n_trials=100)
+    assert len(called) == 5  # four pictures one by one, and the other half of them
+    for learned, seen in called:
+        assert not any(np.array_equal(one, other) for one in learned for other in seen)
 
 
 def test_what_does_not_fit_is_refused(noise):

@@ -21,6 +21,8 @@ def test_the_sum_is_that_of_two_marked_numbers(n_steps):
     for i in range(50):
         total = sum(values[i, t] for t in range(n_steps) if marks[i, t] == 1)
         assert targets[i] == pytest.approx(float(0.5 + total / 4), abs=1e-6)
+    earliest = (marks == 1).double().argmax(dim=1)[marked == 2]  # the others were marked at the first step, unseen
+    assert earliest.max() <= 9
     latest = (marks == 1).nonzero()[:, 1].max()
     assert latest <= max(10, n_steps // 2 - 2)
     assert ((targets >= 0) & (targets <= 1)).all()

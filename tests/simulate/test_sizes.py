@@ -63,6 +63,7 @@ def test_alexnet_is_as_built_and_as_printed():
 
 
 def test_words_of_a_childhood():
+    assert sizes.words_heard(20) == 20 * 365 * 14 * 3600  # a word a second, 14 hours a day
     assert sizes.words_heard(20) == pytest.approx(3.7e8, rel=0.01)
     assert 4.99e11 / sizes.words_heard(20) > 1000
     assert sizes.words_heard(1, hours_a_day=24, words_a_second=2) == 2 * 365 * 86_400
