@@ -123,7 +123,7 @@ def run(config):
         *zog_rows,
         *path_rows,
     ]
-    merges = clusters.tree(means["trained"][0], linkage=config.linkage)
+    merges = clusters.tree(means["trained"][0], linkage=config.linkage, for_figure=True)
     return {
         "obtained": pd.DataFrame(obtained),
         "sweeps": _sweeps(training),
@@ -240,7 +240,7 @@ def _tokens(network, stream, config):
     group = [f"{elman1990.WORDS[one]}, {at}" for one, at in zip(word, places, strict=True)]
     leaves = pd.DataFrame({"name": [_in_sentence(stream, step) for step in boys], "group": group})
     order = leaves.sort_values(["group", "name"]).index.to_numpy()
-    tree = clusters.tree(of_boys[0][order], linkage=config.linkage)
+    tree = clusters.tree(of_boys[0][order], linkage=config.linkage, for_figure=True)
     tables = {"tokens_merges": _merges(tree), "tokens_leaves": leaves.loc[order].reset_index(drop=True)}
     return tables, [
         measured("occurrences with a nearest neighbour of the same word", same),
@@ -270,7 +270,7 @@ def _zog(network, grammar, config):
     leaves = _leaves(names)
     human = leaves.index[leaves["group"] == "human"]
     order = np.insert(np.arange(zog), human[0], zog)  # drawn where MAN was, among the human nouns
-    tree = clusters.tree(means[0][order], linkage=config.linkage)
+    tree = clusters.tree(means[0][order], linkage=config.linkage, for_figure=True)
     counts = pd.Series([names[k] for k in near.ravel()]).value_counts() / len(means)
     neighbours = counts.rename_axis("word").rename("networks").reset_index()
     three = [clusters.cut(clusters.tree(of, linkage=config.linkage), 3) for of in means]

@@ -122,15 +122,15 @@ class Elman(nn.Module):
             {"hidden": (n_networks, n_steps, n_hidden)}
         """
         driven = self._drive(as_inputs(inputs, self, what="inputs"))  # (n_networks, n_steps, n_hidden)
-        hidden = torch.full_like(driven[:, 0], REST) if context is None else context
+        hidden = torch.full_like(driven[:, :1], REST) if context is None else context[:, None]
         awake = None if rests is None else ~torch.as_tensor(rests, device=driven.device)
         seen = []
-        for t, step in enumerate(driven.unbind(dim=1)):
+        for t, step in enumerate(driven.split(1, dim=1)):  # (n_networks, 1, n_hidden)
             if awake is not None:
-                hidden = torch.where(awake[..., t, None], hidden, REST)
-            hidden = torch.sigmoid(step + torch.einsum("nh,nhk->nk", hidden, self.C))
+                hidden = torch.where(awake[..., t, None, None], hidden, REST)
+            hidden = torch.sigmoid(torch.baddbmm(step, hidden, self.C))
             seen.append(hidden)
-        return {"hidden": torch.stack(seen, dim=1)}
+        return {"hidden": torch.cat(seen, dim=1)}
 
     def forward(self, inputs: torch.Tensor, *, rests=None, context=None) -> torch.Tensor:
         """Give the output units after each step, (n_networks, n_steps, n_outputs); arguments as of `states`."""

@@ -120,9 +120,9 @@ def test_all_networks_read_the_text_in_its_order_and_every_tree_has_the_linkage_
     linkages, texts = set(), []
     cluster, average = module.clusters.tree, module.reading.mean_states_of
 
-    def tree(points, *, linkage):
+    def tree(points, *, linkage, **options):
         linkages.add(linkage)
-        return cluster(points, linkage=linkage)
+        return cluster(points, linkage=linkage, **options)
 
     def mean_states_of(network, words, *, n_words):
         texts.append(words)
