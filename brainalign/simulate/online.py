@@ -33,7 +33,7 @@ from brainalign.simulate.deferred import DeferredLearner
 from brainalign.simulate.elman import REST, Elman, as_inputs
 
 BIAS_OF = {"V": "c", "R": "r", "W": "b", "E": "e"}
-BYTES_AT_ONCE = 1_100_000  # of weights, about half of what a core's second-level cache holds
+BYTES_AT_ONCE = 1_100_000  # of weights for each thread, about half of what a core's second-level cache holds
 
 
 class Training(NamedTuple):
@@ -240,7 +240,8 @@ def _blocks(network):
     """Give the networks that are taught at once: all on a GPU, on a processor as many as it keeps near."""
     n_networks = len(network.C)
     n_bytes = sum(values[0].nbytes for values in network.parameters())
-    size = n_networks if network.C.is_cuda else max(1, BYTES_AT_ONCE // n_bytes)
+    near = torch.get_num_threads() * BYTES_AT_ONCE
+    size = n_networks if network.C.is_cuda else max(1, near // n_bytes)
     n_blocks = math.ceil(n_networks / size)
     return [slice(i * n_networks // n_blocks, (i + 1) * n_networks // n_blocks) for i in range(n_blocks)]
 
