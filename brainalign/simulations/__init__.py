@@ -182,7 +182,8 @@ def run_simulation(path: Path, folder: Path, *, overrides: tuple[str, ...] = (),
         write_tables(folder, computed, provenance)
         tables = read_tables(folder, provenance)
     beside = published_beside_obtained(module.PUBLISHED, tables["obtained"])
-    beside["published"] = beside["published"].map(str)  # as printed
+    beside["published"] = beside["published"].map(lambda value: str(value).removesuffix(".0"))  # as printed
+    beside["sd"] = beside["sd"].map(lambda sd: "" if np.isnan(sd) else f"{sd:.2g}")
     _write_report(folder, module, tables, config, beside, provenance)
     return beside.drop(columns=["source", "note"]).to_string(index=False, na_rep="", float_format=seven_digits)
 
