@@ -1,3 +1,4 @@
+import json
 import math
 import shutil
 
@@ -106,6 +107,9 @@ def test_a_run_that_was_killed_while_it_wrote_is_computed_again(coins, tmp_path,
     monkeypatch.setattr(folder, "write_tsv", killed)
     with pytest.raises(SystemExit):
         run_simulation(coins, tmp_path / "out")
+    said = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert (said["finished"], said["settings"]["n"]) == (False, 100)
+    assert (tmp_path / "out" / "config.toml").read_text().splitlines() == ["n = 100", "seed = 0"]
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert (tmp_path / "out" / "obtained.tsv").exists()

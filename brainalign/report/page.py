@@ -51,8 +51,10 @@ def number_text(value: float) -> str:
 def add_text(page, title, text, *, fixed=False) -> None:
     """Add paragraphs, or a text whose spaces matter."""
     escaped = html.escape(text)
-    wrapped = f'<pre style="white-space: pre-wrap">{escaped}</pre>'
-    body = wrapped if fixed else "".join(f"<p>{part}</p>" for part in escaped.split("\n\n"))
+    if fixed:
+        body = f'<pre style="white-space: pre-wrap">{escaped}</pre>'
+    else:
+        body = "".join(f"<p>{part}</p>" for part in escaped.split("\n\n"))
     page.add_html(body, title=title, section="What was run")
 
 

@@ -27,7 +27,6 @@ from pydantic import BaseModel, ConfigDict
 
 from brainalign.config import parse_settings, render
 from brainalign.errors import BrainalignError, UnknownName
-from brainalign.files import write_file
 from brainalign.pipeline.packaged import analysis_files
 from brainalign.report.page import add_figure, add_html, add_table, add_text, new_page
 from brainalign.simulations.folder import claim, provenance_of, read_tables, write_tables
@@ -177,9 +176,7 @@ def run_simulation(path: Path, folder: Path, *, overrides: tuple[str, ...] = (),
     claim(folder, provenance, overwrite=overwrite)
     tables = read_tables(folder, provenance)
     if tables is None:
-        computed = module.run(config)
-        write_file(folder / "config.toml", render(provenance["settings"]))
-        write_tables(folder, computed, provenance)
+        write_tables(folder, module.run(config), provenance)
         tables = read_tables(folder, provenance)
     beside = published_beside_obtained(module.PUBLISHED, tables["obtained"])
     beside["published"] = beside["published"].map(lambda value: str(value).removesuffix(".0"))  # as printed

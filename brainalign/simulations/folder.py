@@ -13,6 +13,7 @@ import pandas as pd
 
 from brainalign import __version__
 from brainalign.arrays import write_tsv
+from brainalign.config import render
 from brainalign.errors import BrainalignError
 from brainalign.files import sha256_of, whole_file, write_file
 
@@ -70,12 +71,13 @@ def claim(folder: Path, provenance: dict, *, overwrite: bool) -> None:
 
 
 def write_tables(folder: Path, tables: dict[str, pd.DataFrame], provenance: dict) -> None:
-    """Put tables in place of those that the folder holds."""
+    """Put tables, and their settings as `config.toml`, in place of what the folder holds."""
     said = provenance | {"tables": list(tables)}
     for old in (*_said(folder).get("tables", ()), *tables):
         (folder / f"{old}.tsv").unlink(missing_ok=True)
     (folder / "report.html").unlink(missing_ok=True)
     _write(folder, said | {"finished": False})
+    write_file(folder / "config.toml", render(provenance["settings"]))
     for name, table in tables.items():
         with whole_file(folder / f"{name}.tsv") as partial:
             write_tsv(table, partial)
